@@ -1,0 +1,1 @@
+"""The programs: parse, configure, build the graph, run."""

@@ -1,0 +1,32 @@
+"""segflow: segmentation data sets in, labelled images out.
+
+Importing this package loads neither Beam nor TensorFlow; each name below is
+imported the first time it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segflow.data.transforms import IngestPairs
+    from segflow.label.predictor import Predictor, load_bundle
+    from segflow.label.transforms import LabelImages
+    from segflow.label_map import LabelMap
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "IngestPairs": "segflow.data.transforms",
+    "LabelImages": "segflow.label.transforms",
+    "LabelMap": "segflow.label_map",
+    "Predictor": "segflow.label.predictor",
+    "load_bundle": "segflow.label.predictor",
+}
+
+__all__ = ["IngestPairs", "LabelImages", "LabelMap", "Predictor", "__version__", "load_bundle"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'segflow' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

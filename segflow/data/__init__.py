@@ -1,0 +1,1 @@
+"""Raw folders to stored examples: layouts, decoding, masks, resizing, augmentation."""

@@ -1,0 +1,1 @@
+"""Data set layouts: which file is an image, which its mask."""

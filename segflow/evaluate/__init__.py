@@ -1,0 +1,1 @@
+"""Scoring a bundle on a dataset split or on raw pairs."""

@@ -1,0 +1,1 @@
+"""The engine of sharded jobs: plan, shards, records, commit."""

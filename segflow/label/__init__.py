@@ -1,0 +1,1 @@
+"""Labelling: a bundle's predictions for many images, as Parquet."""

@@ -1,0 +1,1 @@
+"""Segmentation architectures: plain functional Keras 3."""

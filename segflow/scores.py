@@ -1,0 +1,91 @@
+"""Segmentation scores from a confusion matrix, exact in int64.
+
+Conventions (as in mmsegmentation): ignored pixels are dropped; a prediction can only be a
+class id; IoU = TP / (TP + FP + FN); a class absent from both truth and prediction has no
+score and is left out of the mean.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def confusion_matrix(
+    truth: NDArray[Any], prediction: NDArray[Any], num_classes: int, ignore_id: int
+) -> NDArray[np.int64]:
+    """Counts pixels by (true class, predicted class).
+
+    Args:
+        truth: Integer ids of any shape; pixels equal to `ignore_id` are dropped.
+        prediction: Integer class ids of the same shape.
+        num_classes: Number of classes n.
+        ignore_id: The id that does not count.
+
+    Returns:
+        int64 [n, n]; rows are truth, columns prediction.
+
+    Raises:
+        ValueError: Shapes differ, or an id is neither a class nor, in `truth`, ignored.
+    """
+    if truth.shape != prediction.shape:
+        raise ValueError(f"truth {truth.shape} and prediction {prediction.shape} differ in shape")
+    kept = truth != ignore_id
+    rows, columns = truth[kept].astype(np.int64), prediction[kept].astype(np.int64)
+    for name, ids in (("truth", rows), ("prediction", columns)):
+        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < num_classes:
+            raise ValueError(
+                f"{name} holds ids {int(ids.min())} to {int(ids.max())}; "
+                f"expected 0 to {num_classes - 1}"
+            )
+    flat = np.bincount(rows * num_classes + columns, minlength=num_classes**2)
+    return flat.astype(np.int64).reshape(num_classes, num_classes)
+
+
+def iou_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """IoU of each class, float64 [n]; NaN for a class absent from truth and prediction."""
+    hits = np.diag(confusion)
+    return _ratio(hits, confusion.sum(0) + confusion.sum(1) - hits)
+
+
+def mean_iou(confusion: NDArray[np.int64]) -> float:
+    """Mean IoU over the classes present in truth or prediction; NaN if there are none."""
+    ious = iou_per_class(confusion)
+    present = ~np.isnan(ious)
+    return float(ious[present].mean()) if present.any() else float("nan")
+
+
+def summarize(confusion: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
+    """The scores of `metrics.json` and `bundle.json`; an undefined score is None.
+
+    Returns:
+        `mean_iou`, `pixel_accuracy`, `per_class.<name>` {`iou`, `dice`, `precision`, `recall`,
+        `pixels`} and `confusion_matrix` as nested lists of int.
+    """
+    hits, truth, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    columns = {
+        "iou": iou_per_class(confusion),
+        "dice": _ratio(2 * hits, truth + predicted),
+        "precision": _ratio(hits, predicted),
+        "recall": _ratio(hits, truth),
+    }
+    per_class = {
+        name: {k: _number(v[i]) for k, v in columns.items()} | {"pixels": int(truth[i])}
+        for i, name in enumerate(names)
+    }
+    return {
+        "mean_iou": _number(mean_iou(confusion)),
+        "pixel_accuracy": _number(_ratio(hits.sum(), confusion.sum())),
+        "per_class": per_class,
+        "confusion_matrix": confusion.tolist(),
+    }
+
+
+def _ratio(part: Any, whole: Any) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(part, np.float64) / np.asarray(whole, np.float64)
+
+
+def _number(value: Any) -> float | None:
+    return None if np.isnan(value) else float(value)

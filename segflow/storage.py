@@ -1,0 +1,97 @@
+"""Writing files so that they are complete or absent, and listing them.
+
+Every atomic step rests on one of two calls of the file system: `rename`, which replaces, and
+`link`, which fails if the name is taken. Both are atomic on one POSIX file system.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def put(path: str | Path, data: bytes) -> None:
+    """Writes `data` to `path`, replacing what is there; a reader sees the old or the new."""
+    with _complete_copy(Path(path), data) as temporary:
+        temporary.replace(path)
+
+
+def put_if_absent(path: str | Path, data: bytes) -> bool:
+    """Writes `data` to `path` unless the name is taken; of several callers one wins.
+
+    Returns:
+        Whether this call wrote the file.
+    """
+    with _complete_copy(Path(path), data) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+    return True
+
+
+def publish(source: str | Path, destination: str | Path) -> None:
+    """Moves a complete file to its name; repeating it after success does nothing.
+
+    Raises:
+        FileNotFoundError: Neither `source` nor `destination` exists.
+    """
+    destination = Path(destination)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        Path(source).replace(destination)
+    except FileNotFoundError:
+        if not destination.exists():
+            raise
+
+
+def sync(path: str | Path) -> None:
+    """Makes a written file survive a power cut."""
+    with Path(path).open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def read_json(path: str | Path) -> Any:
+    """Parses a JSON file."""
+    return json.loads(Path(path).read_bytes())
+
+
+def to_json(value: Any) -> bytes:
+    """JSON as segflow writes it for people: indented, keys in the order given, UTF-8.
+
+    NaN has no place in JSON: an undefined number must be None.
+    """
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def names_in(folder: str | Path) -> list[str]:
+    """Names in a folder in order, without hidden ones; a missing folder is empty."""
+    try:
+        return sorted(p.name for p in Path(folder).iterdir() if not p.name.startswith("."))
+    except FileNotFoundError:
+        return []
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary local folder, removed with all it holds."""
+    with tempfile.TemporaryDirectory(prefix="segflow-") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def _complete_copy(path: Path, data: bytes) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Training: input pipeline, losses, trainer, and the model bundle."""
