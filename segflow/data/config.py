@@ -1,0 +1,158 @@
+"""Options of `segflow ingest`."""
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from segflow.errors import UsageError
+
+ResizePolicy = Literal["stretch", "letterbox"]
+
+# Pillow refuses to open anything larger, whatever the caller allows.
+_PILLOW_LIMIT = 2 * 89_478_485
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """Caps that are read from a file's size and header before anything is decoded."""
+
+    max_pixels: int = 80_000_000
+    """Largest image or mask, in pixels; above it an input is rejected as too_large."""
+    max_bytes: int = 256 * 1024 * 1024
+    """Largest image or mask file, in bytes; above it an input is rejected as too_large."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_pixels <= _PILLOW_LIMIT:
+            raise UsageError(
+                f"--limits.max-pixels must be 1 to {_PILLOW_LIMIT} (Pillow's own limit), "
+                f"found {self.max_pixels}"
+            )
+        if self.max_bytes < 1:
+            raise UsageError(f"--limits.max-bytes must be at least 1, found {self.max_bytes}")
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What the augmented copies of training examples go through; image and mask together."""
+
+    horizontal_flip: float = 0.5
+    """Probability of a mirror image."""
+    vertical_flip: float = 0.0
+    """Probability of turning upside down."""
+    rotation: float = 10.0
+    """Largest rotation either way, in degrees."""
+    zoom: float = 0.2
+    """Largest change of scale: 0.2 means factors from 1/1.2 to 1.2."""
+    brightness: float = 0.2
+    """Largest change of brightness, as a share."""
+    contrast: float = 0.2
+    """Largest change of contrast, as a share."""
+    saturation: float = 0.2
+    """Largest change of saturation, as a share."""
+
+    def __post_init__(self) -> None:
+        for name in ("horizontal_flip", "vertical_flip", "brightness", "contrast", "saturation"):
+            _require_range(f"--augment.{name.replace('_', '-')}", getattr(self, name), 0, 1)
+        _require_range("--augment.rotation", self.rotation, 0, 180)
+        _require_range("--augment.zoom", self.zoom, 0, 10)
+
+
+@dataclass(frozen=True)
+class IngestConfig:
+    """Raw images + masks to resized, validated, augmented TFRecord shards."""
+
+    images: str
+    """Folder of images (searched with its subfolders), glob such as 'data/*.jpg', or the root of
+    the data set for a layout other than paired."""
+    output: str
+    """Folder to write the dataset to."""
+    image_size: str
+    """Height x width of every stored image and mask, in pixels, such as 360x480."""
+    masks: str | None = None
+    """Folder of masks or glob, paired with --images by stem."""
+    layout: Literal["auto", "paired", "camvid"] = "auto"
+    """How images, masks and splits are laid out."""
+    label_map: str | None = None
+    """Label map as JSON, YAML, or CVAT's labelmap.txt; default: the layout's own."""
+    resize: ResizePolicy = "stretch"
+    """stretch to the size, or letterbox: keep the aspect ratio and pad (padding is ignored)."""
+    splits: str | None = None
+    """Shares by hash of the key, such as train=0.8,val=0.1,test=0.1 (the default where the
+    layout has no splits of its own)."""
+    augment_copies: int = 0
+    """Augmented copies of every training example, besides the example itself."""
+    augment: AugmentConfig = AugmentConfig()
+    image_format: Literal["jpeg", "png"] = "jpeg"
+    """Format of stored images; masks are always PNG."""
+    jpeg_quality: int = 95
+    """Quality of stored JPEG images, 1 to 100."""
+    seed: int = 0
+    """Seed of splits, order and augmentation."""
+    shard_size: int = 256
+    """Examples a TFRecord file."""
+    limits: DecodeLimits = DecodeLimits()
+    max_reject_fraction: float = 0.05
+    """Share of the inputs that may be rejected; above it nothing is committed (exit code 3)."""
+
+    def __post_init__(self) -> None:
+        parse_image_size(self.image_size)
+        if self.splits is not None:
+            parse_splits(self.splits)
+        _require_range("--max-reject-fraction", self.max_reject_fraction, 0, 1)
+        _require_range("--jpeg-quality", self.jpeg_quality, 1, 100)
+        for name in ("shard_size", "augment_copies"):
+            if getattr(self, name) < (1 if name == "shard_size" else 0):
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"{flag} must not be negative or zero, found {getattr(self, name)}"
+                )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return parse_image_size(self.image_size)
+
+    def recorded(self) -> dict[str, Any]:
+        """What decides the dataset's bytes: all but where it goes and when it is refused."""
+        config = asdict(self)
+        for name in ("output", "max_reject_fraction"):
+            del config[name]
+        for name in ("images", "masks", "label_map"):
+            if config[name] is not None:
+                config[name] = str(Path(config[name]).absolute())
+        return config
+
+
+def parse_image_size(text: str) -> tuple[int, int]:
+    """Reads `HxW` in pixels.
+
+    Raises:
+        UsageError: It is no such thing.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if match is None:
+        raise UsageError(f"--image-size must be HEIGHTxWIDTH such as 360x480, found {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def parse_splits(text: str) -> dict[str, float]:
+    """Reads `name=share,…`; shares must add up to 1.
+
+    Raises:
+        UsageError: It is no such thing.
+    """
+    shares: dict[str, float] = {}
+    for item in text.split(","):
+        match = re.fullmatch(r"([A-Za-z][A-Za-z0-9_]*)=([0-9]*\.?[0-9]+)", item.strip())
+        if match is None or match[1] in shares:
+            raise UsageError(f"--splits must look like train=0.8,val=0.1,test=0.1, found {text!r}")
+        shares[match[1]] = float(match[2])
+    if abs(sum(shares.values()) - 1) > 1e-9:
+        raise UsageError(f"--splits must add up to 1, found {sum(shares.values()):g} in {text!r}")
+    return shares
+
+
+def _require_range(flag: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise UsageError(f"{flag} must be {low} to {high}, found {value}")

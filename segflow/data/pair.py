@@ -1,0 +1,138 @@
+"""One image/mask pair: read, checked, resized, augmented, encoded. Pure but for reading."""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segflow.data import augment, resize
+from segflow.data.config import DecodeLimits, IngestConfig
+from segflow.data.decode import decode_rgb, read_bytes
+from segflow.data.masks import decode_mask, encode_mask
+from segflow.data.records import Record
+from segflow.errors import RejectCode, RejectError
+from segflow.label_map import LabelMap
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A decoded pair.
+
+    Attributes:
+        image: uint8 [height, width, 3], orientation applied.
+        mask: Ids of the label map, [height, width].
+        image_sha256: Of the image file's bytes, in hex.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[Any]
+    image_sha256: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One stored example and its row of the index."""
+
+    record: Record
+    class_pixels: list[int]
+    ignored_pixels: int
+
+
+def read_source(
+    path: str, size: int, mtime_ns: int, limits: DecodeLimits, what: str = "image"
+) -> bytes:
+    """Reads a source file as it was planned.
+
+    Raises:
+        RejectError: It has changed since, cannot be read, or is too large.
+    """
+    try:
+        stat = Path(path).stat()
+    except OSError as error:
+        raise RejectError(
+            RejectCode.SOURCE_CHANGED, f"{what}: gone since it was listed ({error.strerror})"
+        ) from error
+    if (stat.st_size, stat.st_mtime_ns) != (size, mtime_ns):
+        raise RejectError(
+            RejectCode.SOURCE_CHANGED,
+            f"{what}: changed since it was listed: {size} bytes then, {stat.st_size} now",
+        )
+    return _about(what, lambda: read_bytes(path, limits))
+
+
+def read_pair(row: Mapping[str, Any], label_map: LabelMap, limits: DecodeLimits) -> Pair:
+    """Reads and checks the pair that a row of the plan addresses.
+
+    Raises:
+        RejectError: With the contract's code; the message says which of the two files.
+    """
+    image_bytes = read_source(row["image_uri"], row["image_bytes"], row["image_mtime_ns"], limits)
+    mask_bytes = read_source(
+        row["mask_uri"], row["mask_bytes"], row["mask_mtime_ns"], limits, "mask"
+    )
+    image = _about("image", lambda: decode_rgb(image_bytes, limits))
+    mask = _about("mask", lambda: decode_mask(mask_bytes, label_map, limits))
+    if image.shape[:2] != mask.shape:
+        raise RejectError(
+            RejectCode.SIZE_MISMATCH,
+            f"image {_size(image)} and mask {_size(mask)} (height x width, each after its own "
+            "EXIF orientation) differ",
+        )
+    return Pair(image, mask, hashlib.sha256(image_bytes).hexdigest())
+
+
+def make_example(
+    pair: Pair, key: str, filename: str, variant: int, config: IngestConfig, label_map: LabelMap
+) -> Example:
+    """Resizes, augments (variant > 0) and encodes: a pure function of its arguments."""
+    placement = resize.place(pair.mask.shape, config.size, config.resize)  # type: ignore[arg-type]
+    image = resize.resize_image(pair.image, placement)
+    mask = resize.resize_mask(pair.mask, placement, label_map.ignore_id)
+    if variant:
+        chosen = augment.choose(config.augment, config.seed, key, variant)
+        image, mask = augment.apply(chosen, image, mask, label_map.ignore_id)
+    counts = count_pixels(mask, label_map)
+    record = Record(
+        image=encode_image(image, config),
+        image_format=config.image_format,
+        mask=encode_mask(mask),
+        height=image.shape[0],
+        width=image.shape[1],
+        channels=3,
+        filename=filename,
+        source_id=key,
+    )
+    return Example(record, counts, mask.size - sum(counts))
+
+
+def count_pixels(mask: NDArray[Any], label_map: LabelMap) -> list[int]:
+    """Pixels by class id; ignored ones are left out."""
+    counts = np.bincount(mask.ravel(), minlength=label_map.num_classes)
+    return [int(n) for n in counts[: label_map.num_classes]]
+
+
+def encode_image(image: NDArray[np.uint8], config: IngestConfig) -> bytes:
+    """JPEG or PNG bytes of a uint8 [height, width, 3] image."""
+    buffer = io.BytesIO()
+    if config.image_format == "jpeg":
+        Image.fromarray(image).save(buffer, "JPEG", quality=config.jpeg_quality)
+    else:
+        Image.fromarray(image).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _about(what: str, read: Any) -> Any:
+    try:
+        return read()
+    except RejectError as error:
+        raise RejectError(error.code, f"{what}: {error}") from error
+
+
+def _size(array: NDArray[Any]) -> str:
+    return f"{array.shape[0]}x{array.shape[1]}"

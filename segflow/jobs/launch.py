@@ -1,0 +1,153 @@
+"""The launcher: plans a run or finds one to go on with, has it worked off, says how it ended."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from segflow import hashing, storage
+from segflow.errors import JobError, RejectBudgetError
+from segflow.jobs import progress
+from segflow.jobs.commit import OVER_BUDGET, Outcome, last_outcome
+from segflow.jobs.job import Job
+from segflow.jobs.lock import lock
+from segflow.jobs.plan import PlanSummary
+from segflow.jobs.run import RUNS_FOLDER, Run, complete_runs, new_name
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A finished plan, and what the commit record repeats of how it was made."""
+
+    summary: PlanSummary
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A job to be run into an output folder.
+
+    Attributes:
+        job: The job.
+        output: The output folder.
+        config: What decides the output's bytes, as recorded.
+        libraries: Distributions whose version decides the output's bytes.
+        plan: Writes a plan into the run folder it is given; None if there is nothing to do.
+        flags: Beam's flags.
+    """
+
+    job: Job
+    output: Path
+    config: Mapping[str, Any]
+    libraries: Sequence[str]
+    plan: Callable[[Path], Planned | None]
+    flags: Sequence[str] = ()
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of segflow and of `libraries`."""
+        return {name: version(name) for name in ("segflow", *self.libraries)}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over job, config and versions: equal ones may continue each other's runs."""
+        return hashing.fingerprint(
+            {"job": self.job.name, "config": self.config, "versions": self.versions}
+        )
+
+    def __call__(self, console: Console) -> Outcome | None:
+        """Runs the job, going on with an unfinished run of the same config where there is one.
+
+        Returns:
+            How it ended; None if there was nothing to do.
+
+        Raises:
+            UsageError: Another run is at work in the folder, or planning found bad input.
+            RejectBudgetError: More rejects than allowed; only they are published.
+            JobError: The pipeline failed.
+        """
+        with lock(self.output):
+            _remove_half_planned(self.output)
+            run = self._unfinished_run()
+            if run is not None:
+                console.print(f"{self.job.name}: going on with run {run.name}", highlight=False)
+            else:
+                run = self._plan_new_run()
+            return None if run is None else self._finish(run, console)
+
+    def _unfinished_run(self) -> Run | None:
+        for run in reversed(complete_runs(self.output)):
+            if run.fingerprint == self.fingerprint and not is_committed(self.job, run):
+                outcome = last_outcome(run)
+                if outcome is None or outcome.rejected <= (
+                    self.job.max_reject_fraction * outcome.listed
+                ):
+                    return run
+        return None
+
+    def _plan_new_run(self) -> Run | None:
+        name = new_name(self.fingerprint)
+        folder = self.output / RUNS_FOLDER / name
+        folder.mkdir(parents=True)
+        try:
+            planned = self.plan(folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        if planned is None:
+            shutil.rmtree(folder)
+            return None
+        run = Run(
+            output=str(self.output),
+            name=name,
+            fingerprint=self.fingerprint,
+            started=f"{name[:4]}-{name[4:6]}-{name[6:8]}T{name[9:11]}:{name[11:13]}:{name[13:15]}Z",
+            groups=planned.summary.groups,
+            listed=planned.summary.rows,
+            config=self.config,
+            versions=self.versions,
+            notes=planned.notes,
+        )
+        run.save()
+        return run
+
+    def _finish(self, run: Run, console: Console) -> Outcome:
+        # Beam takes a second to import: not before something is to be run.
+        from segflow.jobs.runner import work_off
+
+        (run.folder / "outcome.json").unlink(missing_ok=True)
+        with progress.shown(run, self.job.name, console):
+            work_off(self.job, run, self.flags)
+        outcome = last_outcome(run)
+        if outcome is None:
+            raise JobError(f"{self.job.name}: the pipeline ended without a commit; run it again")
+        if outcome.status == OVER_BUDGET:
+            raise RejectBudgetError(_over_budget_message(self.job, run, outcome))
+        return outcome
+
+
+def is_committed(job: Job, run: Run) -> bool:
+    """Whether the output's commit record is this run's."""
+    path = Path(run.output) / job.record_path(run)
+    return path.exists() and storage.read_json(path).get("run") == run.name
+
+
+def _remove_half_planned(output: Path) -> None:
+    complete = {run.name for run in complete_runs(output)}
+    for folder in (output / RUNS_FOLDER).iterdir():
+        if folder.is_dir() and folder.name not in complete:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _over_budget_message(job: Job, run: Run, outcome: Outcome) -> str:
+    codes = ", ".join(f"{n} {code}" for code, n in outcome.rejected_by_code.items())
+    rejects = Path(run.output) / job.rejects_path(run, run.shard(0))
+    return (
+        f"{outcome.rejected} of {outcome.listed} inputs rejected ({codes}), more than "
+        f"--max-reject-fraction {job.max_reject_fraction} allows; nothing was committed. See "
+        f"{rejects.parent}, then mend the inputs or allow more (finished work is kept)"
+    )

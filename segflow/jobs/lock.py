@@ -1,0 +1,77 @@
+"""A lock on an output folder. It spares work; correctness rests on the put-if-absent."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from segflow import storage
+from segflow.errors import UsageError
+from segflow.jobs.run import RUNS_FOLDER
+
+_HEARTBEAT_S = 30.0
+_EXPIRES_S = 600.0  # another host's lock without a heartbeat for so long is dead
+
+
+@contextlib.contextmanager
+def lock(output: str | Path) -> Iterator[None]:
+    """Holds `output` for this process.
+
+    A dead process's lock on this host is taken over at once; another host's once its
+    heartbeat is ten minutes old.
+
+    Raises:
+        UsageError: A living run holds it.
+    """
+    path = Path(output) / RUNS_FOLDER / "lock.json"
+    process = psutil.Process()
+    mine = {"host": socket.gethostname(), "pid": process.pid, "began": process.create_time()}
+    while not storage.put_if_absent(path, storage.to_json(mine)):
+        holder = _read(path)
+        if holder is not None and _alive(holder, path):
+            raise UsageError(
+                f"{output}: another run (host {holder['host']}, process {holder['pid']}) is at "
+                "work there; wait for it to end, or choose another --output"
+            )
+        path.unlink(missing_ok=True)
+    stop = threading.Event()
+    beat = threading.Thread(target=_heartbeat, args=(path, stop), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beat.join()
+        if _read(path) == mine:
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return storage.read_json(path)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _alive(holder: dict[str, Any], path: Path) -> bool:
+    if holder["host"] != socket.gethostname():
+        with contextlib.suppress(FileNotFoundError):
+            return time.time() - path.stat().st_mtime < _EXPIRES_S
+        return False
+    try:
+        # A process id is used again after a while; the start time tells the two apart.
+        return abs(psutil.Process(holder["pid"]).create_time() - float(holder["began"])) < 1.0
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _heartbeat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(_HEARTBEAT_S):
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path)

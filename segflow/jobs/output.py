@@ -1,0 +1,93 @@
+"""What one attempt at a shard has made: files, counts, rejects; and its record."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segflow import hashing, storage
+from segflow.errors import RejectError
+
+REJECTS_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), metadata={"description": "key of the refused input"}),
+        pa.field("image_uri", pa.string()),
+        pa.field("mask_uri", pa.string(), metadata={"description": "null when labelling"}),
+        pa.field("code", pa.string(), metadata={"description": "why, one word"}),
+        pa.field("message", pa.string(), metadata={"description": "why, one sentence"}),
+    ]
+)
+
+
+@dataclass
+class ShardOutput:
+    """Collects the outcome of one attempt in `folder`, which no reader sees."""
+
+    folder: Path
+    accepted: int = 0
+    sums: dict[str, Any] = field(default_factory=dict)
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+    _files: list[dict[str, Any]] = field(default_factory=list)
+
+    def accept(self) -> None:
+        """Counts one row as accepted."""
+        self.accepted += 1
+
+    def reject(self, row: Mapping[str, Any], error: RejectError) -> None:
+        """Counts one row as rejected and keeps why."""
+        reject = {name: row.get(name) for name in ("key", "image_uri", "mask_uri")}
+        self.rejects.append({**reject, "code": str(error.code), "message": str(error)})
+
+    def add_sums(self, sums: Mapping[str, Any]) -> None:
+        """Adds a tree of integers to the shard's sums."""
+        merge_sums(self.sums, sums)
+
+    def local_path(self, final: str) -> Path:
+        """Where to write the file that will be published as `final`; add it when it is whole."""
+        path = self.folder / final
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def add_file(self, final: str, rows: int) -> None:
+        """Seals the file written at `local_path(final)`: hash, size, and down to the disk."""
+        path = self.local_path(final)
+        storage.sync(path)
+        self._files.append(
+            {
+                "path": final,
+                "bytes": path.stat().st_size,
+                "sha256": hashing.sha256_file(path),
+                "rows": rows,
+            }
+        )
+
+    def add_table(self, final: str, table: pa.Table) -> None:
+        """Writes and seals a Parquet table: zstd, statistics, one row group."""
+        pq.write_table(
+            table, self.local_path(final), compression="zstd", row_group_size=max(1, len(table))
+        )
+        self.add_file(final, len(table))
+
+    def record(self) -> dict[str, Any]:
+        """The shard's record, without its address."""
+        return {
+            "attempt": self.folder.name,
+            "accepted": self.accepted,
+            "rejected": len(self.rejects),
+            "rejected_by_code": dict(sorted(Counter(r["code"] for r in self.rejects).items())),
+            "sums": self.sums,
+            "files": self._files,
+        }
+
+
+def merge_sums(into: dict[str, Any], sums: Mapping[str, Any]) -> None:
+    """Adds a tree of integers to another in place; a missing branch counts as zero."""
+    for key, value in sums.items():
+        if isinstance(value, Mapping):
+            merge_sums(into.setdefault(key, {}), value)
+        else:
+            into[key] = into.get(key, 0) + int(value)

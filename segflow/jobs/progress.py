@@ -1,0 +1,109 @@
+"""Progress of a run, read from its records: so it works wherever the workers live."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from segflow import storage
+from segflow.jobs.run import Run
+
+_POLL_S = 0.5
+_LINE_EVERY_S = 10.0  # where the output is no terminal
+
+
+@contextlib.contextmanager
+def shown(run: Run, job: str, console: Console) -> Iterator[None]:
+    """Shows shards done, images per second and time left while the body runs."""
+    stop = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(run, job, console, stop), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+
+
+class _Watch:
+    """What the records say so far; only new ones are read."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._seen: set[str] = set()
+        self._at_start = self.images = 0
+        self._began = time.monotonic()
+        self.update()
+        self._at_start = self.images
+
+    @property
+    def shards(self) -> int:
+        return len(self._seen)
+
+    @property
+    def rate(self) -> float:
+        """Images per second since the watch began."""
+        return (self.images - self._at_start) / max(1e-9, time.monotonic() - self._began)
+
+    @property
+    def seconds_left(self) -> float:
+        return (self._run.listed - self.images) / self.rate if self.rate else float("nan")
+
+    def update(self) -> None:
+        folder = self._run.folder / "records"
+        for name in storage.names_in(folder):
+            if name not in self._seen:
+                record = storage.read_json(folder / name)
+                self._seen.add(name)
+                self.images += record["accepted"] + record["rejected"]
+
+
+def _watch(run: Run, job: str, console: Console, stop: threading.Event) -> None:
+    watch = _Watch(run)
+    if console.is_terminal:
+        with _bar(console) as bar:
+            task = bar.add_task(job, total=run.shard_count, completed=watch.shards, rate="")
+            while not stop.wait(_POLL_S):
+                _advance(bar, task, watch)
+            _advance(bar, task, watch)
+        return
+    said = time.monotonic()
+    while not stop.wait(_POLL_S):
+        watch.update()
+        if time.monotonic() - said >= _LINE_EVERY_S:
+            said = time.monotonic()
+            console.print(
+                f"{job}: {watch.shards} of {run.shard_count} shards, {watch.images} of "
+                f"{run.listed} images, {watch.rate:.1f} images/s, {watch.seconds_left:.0f} s left",
+                highlight=False,
+            )
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("shards"),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+    )
+
+
+def _advance(bar: Progress, task: TaskID, watch: _Watch) -> None:
+    watch.update()
+    bar.update(task, completed=watch.shards, rate=f"{watch.rate:.1f} images/s")

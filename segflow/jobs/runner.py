@@ -1,0 +1,75 @@
+"""Runs a pipeline: here with all cores, or wherever Beam's flags say."""
+
+import logging
+import os
+from collections.abc import Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    StandardOptions,
+)
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from segflow.errors import JobError
+from segflow.jobs.engine import RunShards
+from segflow.jobs.job import Job
+from segflow.jobs.run import Run
+
+
+def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
+    """Builds the pipeline for a run and waits for its end.
+
+    Args:
+        job: The job.
+        run: Its run; shards that have a record are skipped.
+        flags: Beam's flags.
+
+    Raises:
+        JobError: The pipeline failed; what is finished stays.
+    """
+    options = PipelineOptions(list(flags))
+    local = options.view_as(StandardOptions).runner in (None, "DirectRunner")
+    if local:
+        _use_all_cores(options, flags, run.shard_count)
+    # Named outright: DirectRunner would try to download Prism first.
+    pipeline = beam.Pipeline(runner=FnApiRunner() if local else None, options=options)
+    _ = pipeline | RunShards(job, run)
+    try:
+        pipeline.run().wait_until_finish()
+    except Exception as error:
+        logging.getLogger(__name__).debug("the pipeline failed", exc_info=True)
+        raise JobError(
+            f"{job.name}: {_cause(error)}; finished shards are kept, run the same command to go on"
+        ) from error
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _use_all_cores(options: PipelineOptions, flags: Sequence[str], shards: int) -> None:
+    direct = options.view_as(DirectOptions)
+    if not _given("direct_num_workers", flags):
+        direct.direct_num_workers = max(1, min(available_cores(), shards))
+    if not _given("direct_running_mode", flags):
+        several = direct.direct_num_workers > 1
+        direct.direct_running_mode = "multi_processing" if several else "in_memory"
+
+
+def _given(name: str, flags: Sequence[str]) -> bool:
+    return any(flag.partition("=")[0] == f"--{name}" for flag in flags)
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost error's line: workers hand theirs over as the text of a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    errors = [line for line in lines if _looks_like_error(line)]
+    return (errors or lines or [repr(error)])[-1].partition(" [while running")[0]
+
+
+def _looks_like_error(line: str) -> bool:
+    name = line.partition(":")[0]
+    return name.rpartition(".")[2].endswith(("Error", "Exception")) and " " not in name
