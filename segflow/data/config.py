@@ -13,6 +13,12 @@ ResizePolicy = Literal["stretch", "letterbox"]
 _PILLOW_LIMIT = 2 * 89_478_485
 
 
+def require_range(flag: str, value: float, low: float, high: float) -> None:
+    """Raises `UsageError` unless `low` <= `value` <= `high`."""
+    if not low <= value <= high:
+        raise UsageError(f"{flag} must be {low} to {high}, found {value}")
+
+
 @dataclass(frozen=True)
 class DecodeLimits:
     """Caps that are read from a file's size and header before anything is decoded."""
@@ -53,33 +59,19 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         for name in ("horizontal_flip", "vertical_flip", "brightness", "contrast", "saturation"):
-            _require_range(f"--augment.{name.replace('_', '-')}", getattr(self, name), 0, 1)
-        _require_range("--augment.rotation", self.rotation, 0, 180)
-        _require_range("--augment.zoom", self.zoom, 0, 10)
+            require_range(f"--augment.{name.replace('_', '-')}", getattr(self, name), 0, 1)
+        require_range("--augment.rotation", self.rotation, 0, 180)
+        require_range("--augment.zoom", self.zoom, 0, 10)
 
 
-@dataclass(frozen=True)
-class IngestConfig:
-    """Raw images + masks to resized, validated, augmented TFRecord shards."""
+@dataclass(frozen=True, kw_only=True)
+class ExampleConfig:
+    """How a pair becomes stored examples."""
 
-    images: str
-    """Folder of images (searched with its subfolders), glob such as 'data/*.jpg', or the root of
-    the data set for a layout other than paired."""
-    output: str
-    """Folder to write the dataset to."""
     image_size: str
     """Height x width of every stored image and mask, in pixels, such as 360x480."""
-    masks: str | None = None
-    """Folder of masks or glob, paired with --images by stem."""
-    layout: Literal["auto", "paired", "camvid"] = "auto"
-    """How images, masks and splits are laid out."""
-    label_map: str | None = None
-    """Label map as JSON, YAML, or CVAT's labelmap.txt; default: the layout's own."""
     resize: ResizePolicy = "stretch"
     """stretch to the size, or letterbox: keep the aspect ratio and pad (padding is ignored)."""
-    splits: str | None = None
-    """Shares by hash of the key, such as train=0.8,val=0.1,test=0.1 (the default where the
-    layout has no splits of its own)."""
     augment_copies: int = 0
     """Augmented copies of every training example, besides the example itself."""
     augment: AugmentConfig = AugmentConfig()
@@ -89,29 +81,50 @@ class IngestConfig:
     """Quality of stored JPEG images, 1 to 100."""
     seed: int = 0
     """Seed of splits, order and augmentation."""
-    shard_size: int = 256
-    """Examples a TFRecord file."""
     limits: DecodeLimits = DecodeLimits()
-    max_reject_fraction: float = 0.05
-    """Share of the inputs that may be rejected; above it nothing is committed (exit code 3)."""
 
     def __post_init__(self) -> None:
         parse_image_size(self.image_size)
-        if self.splits is not None:
-            parse_splits(self.splits)
-        _require_range("--max-reject-fraction", self.max_reject_fraction, 0, 1)
-        _require_range("--jpeg-quality", self.jpeg_quality, 1, 100)
-        for name in ("shard_size", "augment_copies"):
-            if getattr(self, name) < (1 if name == "shard_size" else 0):
-                flag = f"--{name.replace('_', '-')}"
-                raise UsageError(
-                    f"{flag} must not be negative or zero, found {getattr(self, name)}"
-                )
+        require_range("--jpeg-quality", self.jpeg_quality, 1, 100)
+        if self.augment_copies < 0:
+            raise UsageError(f"--augment-copies must be 0 or more, found {self.augment_copies}")
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return parse_image_size(self.image_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestConfig(ExampleConfig):
+    """Raw images + masks to resized, validated, augmented TFRecord shards."""
+
+    images: str
+    """Folder of images (searched with its subfolders), glob such as 'data/*.jpg', or the root of
+    the data set for a layout other than paired."""
+    output: str
+    """Folder to write the dataset to."""
+    masks: str | None = None
+    """Folder of masks or glob, paired with --images by stem."""
+    layout: Literal["auto", "paired", "camvid"] = "auto"
+    """How images, masks and splits are laid out."""
+    label_map: str | None = None
+    """Label map as JSON, YAML, or CVAT's labelmap.txt; default: the layout's own."""
+    splits: str | None = None
+    """Shares by hash of the key, such as train=0.8,val=0.1,test=0.1 (the default where the
+    layout has no splits of its own)."""
+    shard_size: int = 256
+    """Examples a TFRecord file."""
+    max_reject_fraction: float = 0.05
+    """Share of the inputs that may be rejected; above it nothing is committed (exit code 3)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.splits is not None:
+            parse_splits(self.splits)
+        require_range("--max-reject-fraction", self.max_reject_fraction, 0, 1)
+        if self.shard_size < 1:
+            raise UsageError(f"--shard-size must be 1 or more, found {self.shard_size}")
 
     def recorded(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all but where it goes and when it is refused."""
@@ -151,8 +164,3 @@ def parse_splits(text: str) -> dict[str, float]:
     if abs(sum(shares.values()) - 1) > 1e-9:
         raise UsageError(f"--splits must add up to 1, found {sum(shares.values()):g} in {text!r}")
     return shares
-
-
-def _require_range(flag: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise UsageError(f"{flag} must be {low} to {high}, found {value}")

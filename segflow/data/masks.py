@@ -1,5 +1,6 @@
 """Masks: from a file of indices, palette indices or colours to exact class ids."""
 
+import io
 import re
 from typing import Any
 
@@ -89,14 +90,12 @@ def colors_to_ids(colors: NDArray[np.uint8], label_map: LabelMap) -> NDArray[Any
 
 def pack_colors(colors: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """One integer a pixel, 0xRRGGBB."""
-    wide = colors.astype(np.uint32)
-    return (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    red, green, blue = (colors[..., i].astype(np.uint32) for i in range(3))
+    return red << np.uint32(16) | green << np.uint32(8) | blue
 
 
 def encode_mask(ids: NDArray[Any]) -> bytes:
     """PNG bytes of uint8 or uint16 ids [height, width], one channel of the same depth."""
-    import io
-
     buffer = io.BytesIO()
     Image.fromarray(ids).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

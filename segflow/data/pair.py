@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segflow.data import augment, resize
-from segflow.data.config import DecodeLimits, IngestConfig
+from segflow.data.config import DecodeLimits, ExampleConfig
 from segflow.data.decode import decode_rgb, read_bytes
 from segflow.data.masks import decode_mask, encode_mask
 from segflow.data.records import Record
@@ -45,9 +45,18 @@ class Example:
 
 
 def read_source(
-    path: str, size: int, mtime_ns: int, limits: DecodeLimits, what: str = "image"
+    path: str,
+    planned: tuple[int | None, int | None],
+    limits: DecodeLimits,
+    what: str = "image",
 ) -> bytes:
-    """Reads a source file as it was planned.
+    """Reads a source file.
+
+    Args:
+        path: The file.
+        planned: Its size in bytes and time of modification when it was listed; Nones: unknown.
+        limits: Caps.
+        what: What the message calls it.
 
     Raises:
         RejectError: It has changed since, cannot be read, or is too large.
@@ -58,10 +67,10 @@ def read_source(
         raise RejectError(
             RejectCode.SOURCE_CHANGED, f"{what}: gone since it was listed ({error.strerror})"
         ) from error
-    if (stat.st_size, stat.st_mtime_ns) != (size, mtime_ns):
+    if planned not in ((None, None), (stat.st_size, stat.st_mtime_ns)):
         raise RejectError(
             RejectCode.SOURCE_CHANGED,
-            f"{what}: changed since it was listed: {size} bytes then, {stat.st_size} now",
+            f"{what}: changed since it was listed: {planned[0]} bytes then, {stat.st_size} now",
         )
     return _about(what, lambda: read_bytes(path, limits))
 
@@ -72,10 +81,10 @@ def read_pair(row: Mapping[str, Any], label_map: LabelMap, limits: DecodeLimits)
     Raises:
         RejectError: With the contract's code; the message says which of the two files.
     """
-    image_bytes = read_source(row["image_uri"], row["image_bytes"], row["image_mtime_ns"], limits)
-    mask_bytes = read_source(
-        row["mask_uri"], row["mask_bytes"], row["mask_mtime_ns"], limits, "mask"
-    )
+    image_planned = (row.get("image_bytes"), row.get("image_mtime_ns"))
+    mask_planned = (row.get("mask_bytes"), row.get("mask_mtime_ns"))
+    image_bytes = read_source(row["image_uri"], image_planned, limits)
+    mask_bytes = read_source(row["mask_uri"], mask_planned, limits, "mask")
     image = _about("image", lambda: decode_rgb(image_bytes, limits))
     mask = _about("mask", lambda: decode_mask(mask_bytes, label_map, limits))
     if image.shape[:2] != mask.shape:
@@ -88,10 +97,10 @@ def read_pair(row: Mapping[str, Any], label_map: LabelMap, limits: DecodeLimits)
 
 
 def make_example(
-    pair: Pair, key: str, filename: str, variant: int, config: IngestConfig, label_map: LabelMap
+    pair: Pair, key: str, filename: str, variant: int, config: ExampleConfig, label_map: LabelMap
 ) -> Example:
     """Resizes, augments (variant > 0) and encodes: a pure function of its arguments."""
-    placement = resize.place(pair.mask.shape, config.size, config.resize)  # type: ignore[arg-type]
+    placement = resize.place(pair.mask.shape, config.size, config.resize)
     image = resize.resize_image(pair.image, placement)
     mask = resize.resize_mask(pair.mask, placement, label_map.ignore_id)
     if variant:
@@ -117,7 +126,7 @@ def count_pixels(mask: NDArray[Any], label_map: LabelMap) -> list[int]:
     return [int(n) for n in counts[: label_map.num_classes]]
 
 
-def encode_image(image: NDArray[np.uint8], config: IngestConfig) -> bytes:
+def encode_image(image: NDArray[np.uint8], config: ExampleConfig) -> bytes:
     """JPEG or PNG bytes of a uint8 [height, width, 3] image."""
     buffer = io.BytesIO()
     if config.image_format == "jpeg":

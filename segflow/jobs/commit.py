@@ -45,10 +45,14 @@ def commit(job: Job, run: Run) -> Outcome:
         )
     allowed = totals.rejected <= job.max_reject_fraction * totals.listed
     for record in records:
+        rejects = job.rejects_path(run, run.shard(record["shard"]))
         for file in record["files"]:
-            if allowed or file["path"] == job.rejects_path(run, run.shard(record["shard"])):
-                staged = run.folder / "staging" / record["attempt"] / file["path"]
-                storage.publish(staged, Path(run.output) / file["path"])
+            staged = run.folder / "staging" / record["attempt"] / file["path"]
+            final = Path(run.output) / file["path"]
+            if allowed:
+                storage.publish(staged, final)
+            elif file["path"] == rejects:
+                storage.put(final, staged.read_bytes())  # a copy: a larger budget may yet commit
     if allowed:
         path = Path(run.output) / job.record_path(run)
         storage.put_if_absent(path, storage.to_json(job.record(run, totals)))

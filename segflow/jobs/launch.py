@@ -1,7 +1,7 @@
 """The launcher: plans a run or finds one to go on with, has it worked off, says how it ended."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from segflow import hashing, storage
-from segflow.errors import JobError, RejectBudgetError
+from segflow.errors import JobError, RejectBudgetError, UsageError
 from segflow.jobs import progress
 from segflow.jobs.commit import OVER_BUDGET, Outcome, last_outcome
 from segflow.jobs.job import Job
@@ -134,6 +134,45 @@ def is_committed(job: Job, run: Run) -> bool:
     """Whether the output's commit record is this run's."""
     path = Path(run.output) / job.record_path(run)
     return path.exists() and storage.read_json(path).get("run") == run.name
+
+
+def refuse_other_output(output: Path, record_name: str, config: Mapping[str, Any]) -> None:
+    """Refuses a folder whose committed output was made with another config.
+
+    Raises:
+        UsageError: It was; the message names the first difference.
+    """
+    there = storage.read_json(output / record_name)["config"]
+    for name, value in config.items():
+        if there.get(name) != value:
+            raise UsageError(
+                f"{output} holds another {record_name}: {name} is {there.get(name)!r} there, "
+                f"{value!r} here; choose another --output"
+            )
+
+
+def require_free(output: Path, own: Collection[str]) -> None:
+    """Refuses an output folder with foreign content; `own` is what an unfinished run may leave.
+
+    Raises:
+        UsageError: The output is a file, or something else lies there.
+    """
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output}: is a file; expected a folder or nothing")
+    allowed = {RUNS_FOLDER, *own} if (output / RUNS_FOLDER).is_dir() else {"rejects"}
+    foreign = [name for name in storage.names_in(output) if name not in allowed]
+    if foreign:
+        raise UsageError(
+            f"--output {output}: is not empty and holds no finished output of this command "
+            f"({foreign[0]!r} lies there); choose another folder"
+        )
+
+
+def remove_other_runs(output: Path, kept: str) -> None:
+    """Removes the folders of all runs but `kept`: the output is committed, theirs never will be."""
+    for run in complete_runs(output):
+        if run.name != kept:
+            shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def _remove_half_planned(output: Path) -> None:

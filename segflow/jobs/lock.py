@@ -50,6 +50,9 @@ def lock(output: str | Path) -> Iterator[None]:
         beat.join()
         if _read(path) == mine:
             path.unlink(missing_ok=True)
+        for folder in (path.parent, Path(output)):
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # nothing was planned: leave no empty folder behind
 
 
 def _read(path: Path) -> Any:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from segflow import hashing, storage
 from segflow.errors import RejectError
+from segflow.jobs.run import Run
 
 REJECTS_SCHEMA = pa.schema(
     [
@@ -25,8 +26,9 @@ REJECTS_SCHEMA = pa.schema(
 
 @dataclass
 class ShardOutput:
-    """Collects the outcome of one attempt in `folder`, which no reader sees."""
+    """Collects the outcome of one attempt at a shard of `run` in `folder`, which no reader sees."""
 
+    run: Run
     folder: Path
     accepted: int = 0
     sums: dict[str, Any] = field(default_factory=dict)

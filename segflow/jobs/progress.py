@@ -1,6 +1,8 @@
 """Progress of a run, read from its records: so it works wherever the workers live."""
 
 import contextlib
+import math
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +23,11 @@ from segflow.jobs.run import Run
 
 _POLL_S = 0.5
 _LINE_EVERY_S = 10.0  # where the output is no terminal
+
+
+def new_console() -> Console:
+    """A console on a copy of stderr: stderr itself is lent to the workers' logs meanwhile."""
+    return Console(file=os.fdopen(os.dup(2), "w", encoding="utf-8"))
 
 
 @contextlib.contextmanager
@@ -58,7 +65,15 @@ class _Watch:
 
     @property
     def seconds_left(self) -> float:
-        return (self._run.listed - self.images) / self.rate if self.rate else float("nan")
+        return (self._run.listed - self.images) / self.rate if self.rate else math.inf
+
+    def line(self) -> str:
+        """One line for a log."""
+        left = f", {self.seconds_left:.0f} s left" if math.isfinite(self.seconds_left) else ""
+        return (
+            f"{self.shards} of {self._run.shard_count} shards, {self.images} of "
+            f"{self._run.listed} images, {self.rate:.1f} images/s{left}"
+        )
 
     def update(self) -> None:
         folder = self._run.folder / "records"
@@ -83,11 +98,7 @@ def _watch(run: Run, job: str, console: Console, stop: threading.Event) -> None:
         watch.update()
         if time.monotonic() - said >= _LINE_EVERY_S:
             said = time.monotonic()
-            console.print(
-                f"{job}: {watch.shards} of {run.shard_count} shards, {watch.images} of "
-                f"{run.listed} images, {watch.rate:.1f} images/s, {watch.seconds_left:.0f} s left",
-                highlight=False,
-            )
+            console.print(f"{job}: {watch.line()}", highlight=False)
 
 
 def _bar(console: Console) -> Progress:

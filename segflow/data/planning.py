@@ -1,0 +1,193 @@
+"""The plan of a job over image/mask pairs: list, pair, split, sort into shards."""
+
+import difflib
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segflow import hashing
+from segflow.data.layouts import Layout
+from segflow.errors import UsageError
+from segflow.jobs.launch import Planned
+from segflow.jobs.plan import PlanWriter, connect, write_listing
+
+_LISTING = pa.schema(
+    {
+        "role": pa.string(),
+        "key": pa.string(),
+        "uri": pa.string(),
+        "bytes": pa.int64(),
+        "mtime_ns": pa.int64(),
+        "shard_group": pa.string(),
+        "position": pa.string(),
+        "code": pa.string(),
+        "message": pa.string(),
+    }
+)
+
+# Rows come out sorted by group and hash of the key: neighbours in a folder are spread over
+# shards, and the order is the same wherever and however often the plan is made.
+_PAIR = """
+    WITH images AS (
+      SELECT *, count(*) OVER (PARTITION BY key) AS n,
+             string_agg(uri, ', ') OVER (PARTITION BY key ORDER BY uri
+               ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS uris
+      FROM read_parquet($listing) WHERE role = 'image'
+    ), masks AS (
+      SELECT key, min(uri) AS uri, min(bytes) AS bytes, min(mtime_ns) AS mtime_ns,
+             min(shard_group) AS shard_group, min(position) AS position, min(code) AS code,
+             min(message) AS message, count(*) AS n, string_agg(uri, ', ' ORDER BY uri) AS uris
+      FROM read_parquet($listing) WHERE role = 'mask' GROUP BY key
+    )
+    SELECT coalesce(i.shard_group, m.shard_group) AS shard_group,
+           coalesce(i.bytes, 0) + coalesce(m.bytes, 0) AS weight,
+           key,
+           i.uri AS image_uri, i.bytes AS image_bytes, i.mtime_ns AS image_mtime_ns,
+           m.uri AS mask_uri, m.bytes AS mask_bytes, m.mtime_ns AS mask_mtime_ns,
+           CASE WHEN i.uri IS NULL THEN 'missing_image'
+                WHEN i.n > 1 OR m.n > 1 THEN 'duplicate_key'
+                WHEN i.code IS NOT NULL THEN i.code
+                WHEN m.uri IS NULL THEN 'missing_mask'
+                ELSE m.code END AS code,
+           CASE WHEN i.uri IS NULL THEN 'no image has the key ' || key
+                WHEN i.n > 1 THEN 'images with one key: ' || i.uris
+                WHEN m.n > 1 THEN 'masks with one key: ' || m.uris
+                WHEN i.code IS NOT NULL THEN i.message
+                WHEN m.uri IS NULL THEN 'no mask has the key ' || key
+                ELSE m.message END AS message
+    FROM images AS i FULL JOIN masks AS m USING (key)
+    ORDER BY list_position($groups, coalesce(i.shard_group, m.shard_group)),
+             coalesce(i.position, m.position), key, image_uri
+"""
+
+
+@dataclass(frozen=True)
+class PairPlan:
+    """Plans pairs of a layout.
+
+    Attributes:
+        layout: Lists the files.
+        images: As the user gave it.
+        masks: As the user gave it.
+        seed: Of splits and order.
+        shares: Share of each split by hash of the key; None: the layout's own splits.
+        rows_per_shard: By split.
+    """
+
+    layout: Layout
+    images: str
+    masks: str | None
+    seed: int
+    shares: Mapping[str, float] | None
+    rows_per_shard: Callable[[str], int]
+
+    def __call__(self, folder: Path) -> Planned:
+        """Writes the plan into the run folder `folder`.
+
+        Raises:
+            UsageError: A folder is missing, there are no images, or nothing pairs.
+        """
+        listing = folder / "listing.parquet"
+        write_listing(listing, self._rows(), _LISTING)
+        with connect(folder / "spill") as connection:
+            self._require_pairs(connection, listing)
+            groups = self._groups(connection, listing)
+            query = connection.sql(_PAIR, params={"listing": str(listing), "groups": groups})
+            summary = PlanWriter(folder, self.rows_per_shard).write(query.to_arrow_reader())
+        listing.unlink()
+        notes = {
+            "layout": self.layout.name,
+            "splits": groups,
+            "sources_sha256": sources_hash(folder / "plan"),
+        }
+        return Planned(summary, notes)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        for source in self.layout.sources(self.images, self.masks):
+            split = source.split if self.shares is None else None
+            yield {
+                "role": source.role,
+                "key": source.key,
+                "uri": source.file.path,
+                "bytes": source.file.bytes,
+                "mtime_ns": source.file.mtime_ns,
+                "shard_group": split
+                or choose_split(self.shares or {"all": 1.0}, self.seed, source.key),
+                "position": f"{hashing.stable_seed('order', self.seed, source.key):016x}",
+                "code": source.file.code,
+                "message": source.file.message,
+            }
+
+    def _groups(self, connection: duckdb.DuckDBPyConnection, listing: Path) -> list[str]:
+        if self.shares is not None:
+            return list(self.shares)
+        found = connection.execute(
+            "SELECT DISTINCT shard_group FROM read_parquet($1)", [str(listing)]
+        ).fetchall()
+        usual = ("train", "val", "test")
+        names = {row[0] for row in found}
+        return [n for n in usual if n in names] + sorted(names - set(usual))
+
+    def _require_pairs(self, connection: duckdb.DuckDBPyConnection, listing: Path) -> None:
+        def keys(role: str) -> list[str]:
+            query = "SELECT key FROM read_parquet($1) WHERE role = $2 ORDER BY key LIMIT 1000"
+            return [row[0] for row in connection.execute(query, [str(listing), role]).fetchall()]
+
+        images, masks = keys("image"), keys("mask")
+        if not images:
+            raise UsageError(f"--images {self.images}: no images found; expected at least one")
+        if not masks:
+            raise UsageError(f"--masks {self.masks}: no masks found; expected at least one")
+        pairs = connection.execute(
+            "SELECT count(*) FROM (SELECT DISTINCT key FROM read_parquet($1) WHERE role = 'image') "
+            "SEMI JOIN (SELECT key FROM read_parquet($1) WHERE role = 'mask') USING (key)",
+            [str(listing)],
+        ).fetchone()
+        if pairs == (0,):
+            closest = difflib.get_close_matches(images[0], masks, n=1, cutoff=0) or masks[:1]
+            raise UsageError(
+                f"no image and mask share a stem; the closest pair is {images[0]!r} and "
+                f"{closest[0]!r}; give globs whose wildcards match the common part, such as "
+                "--images 'data/*.jpg' --masks 'data/*_mask.png'"
+            )
+
+
+def choose_split(shares: Mapping[str, float], seed: int, key: str) -> str:
+    """The split of a key: by its hash, so that adding data moves no other key."""
+    position, threshold = hashing.unit_interval("split", seed, key), 0.0
+    for name, share in shares.items():
+        threshold += share
+        if position < threshold:
+            return name
+    return list(shares)[-1]  # shares add up to 1 but for rounding
+
+
+def sources_hash(plan: Path) -> str:
+    """SHA-256 over what a plan lists: keys, sizes, times; not where the files lie."""
+    digest = hashlib.sha256()
+    columns = ["key", "image_bytes", "image_mtime_ns", "mask_bytes", "mask_mtime_ns", "code"]
+    for part in sorted(plan.iterdir()):
+        with pq.ParquetFile(part) as file:
+            for batch in file.iter_batches(columns=columns):
+                digest.update(hashing.canonical_json(batch.to_pylist()))
+    return digest.hexdigest()
+
+
+def sample_rows(
+    plan: Path, count: int, where: Callable[[Mapping[str, Any]], bool]
+) -> Sequence[Any]:
+    """The first `count` rows of a plan that `where` accepts; the plan's order is a hash's."""
+    found: list[Any] = []
+    for part in sorted(plan.iterdir()):
+        with pq.ParquetFile(part) as file:
+            for batch in file.iter_batches(batch_size=1024):
+                found.extend(row for row in batch.to_pylist() if where(row))
+                if len(found) >= count:
+                    return found[:count]
+    return found

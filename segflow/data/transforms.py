@@ -1,0 +1,64 @@
+"""Ingest as a PTransform for pipelines of one's own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from segflow.data.config import ExampleConfig
+from segflow.data.pair import make_example, read_pair
+from segflow.data.records import encode_example
+from segflow.errors import RejectError
+from segflow.label_map import LabelMap
+
+EXAMPLES, REJECTS = "examples", "rejects"
+
+
+@dataclass
+class IngestPairs(beam.PTransform):
+    """Turns (key, image path, mask path) into serialised `tf.train.Example`s.
+
+    Attributes:
+        label_map: The classes.
+        config: Size, resizing, augmentation and encoding of the examples.
+
+    Returns:
+        Two collections: `examples` of bytes, one for each variant of each pair, with the
+        features of `segflow.data.records`; and `rejects` of dicts {`key`, `image_uri`,
+        `mask_uri`, `code`, `message`}.
+    """
+
+    label_map: LabelMap
+    config: ExampleConfig
+
+    def expand(self, pairs: beam.PCollection[tuple[str, str, str]]) -> Any:
+        """Builds the graph."""
+        return pairs | "Make examples" >> beam.ParDo(
+            _MakeExamples(self.config, self.label_map)
+        ).with_outputs(REJECTS, main=EXAMPLES)
+
+
+class _MakeExamples(beam.DoFn):
+    def __init__(self, config: ExampleConfig, label_map: LabelMap) -> None:
+        self._config, self._label_map = config, label_map
+        self._accepted = Metrics.counter("segflow/ingest", "accepted")
+        self._rejected = Metrics.counter("segflow/ingest", "rejected")
+
+    def process(self, pair: tuple[str, str, str]) -> Iterator[Any]:
+        key, image, mask = pair
+        row = {"key": key, "image_uri": image, "mask_uri": mask}
+        try:
+            decoded = read_pair(row, self._label_map, self._config.limits)
+        except RejectError as error:
+            self._rejected.inc()
+            reject = {**row, "code": str(error.code), "message": str(error)}
+            yield beam.pvalue.TaggedOutput(REJECTS, reject)
+            return
+        self._accepted.inc()
+        for variant in range(1 + self._config.augment_copies):
+            name = Path(image).name
+            example = make_example(decoded, key, name, variant, self._config, self._label_map)
+            yield encode_example(example.record)

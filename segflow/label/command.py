@@ -1,0 +1,54 @@
+"""`segflow label` from config to commit, but for the command line."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from segflow.errors import UsageError
+from segflow.jobs import progress
+from segflow.jobs.launch import Launch, require_free
+from segflow.label.config import LabelConfig
+from segflow.label.labelling import LIBRARIES, RECORDS_FOLDER, LabelJob
+from segflow.label.planning import LabelPlan, committed_records
+from segflow.train.bundle import Bundle
+
+_TABLES = ("images", "areas", "rejects", RECORDS_FOLDER, "current.sql", "report.html")
+
+
+def label(
+    config: LabelConfig, flags: Sequence[str] = (), console: Console | None = None
+) -> Mapping[str, Any] | None:
+    """Labels what is new or changed, or goes on with an interrupted run.
+
+    Args:
+        config: The options.
+        flags: Beam's flags.
+        console: Where progress goes; default: stderr.
+
+    Returns:
+        The run's commit record; None if nothing was new.
+
+    Raises:
+        UsageError: Bad input, found before any work began.
+        RejectBudgetError: More rejects than allowed.
+        JobError: The job failed.
+    """
+    console = console or progress.new_console()
+    bundle = Bundle.load(config.model)
+    output = Path(config.output)
+    require_free(output, _TABLES)
+    if output.resolve() == Path(config.images).resolve():
+        raise UsageError("--output is the folder of images; choose another")
+    job = LabelJob(config, bundle.label_map, bundle.fingerprint)
+    recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
+    plan = LabelPlan(
+        images=config.images,
+        source=recorded["images"],
+        output=output,
+        model_fingerprint=bundle.fingerprint,
+        shard_size=config.shard_size,
+    )
+    outcome = Launch(job, output, recorded, LIBRARIES, plan, flags)(console)
+    return None if outcome is None else committed_records(output)[-1]

@@ -1,0 +1,51 @@
+"""Options of `segflow label`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from segflow.data.config import DecodeLimits, require_range
+from segflow.errors import UsageError
+
+MaskFormat = Literal["png", "rle", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelConfig:
+    """Masks and class areas for every image of a collection, as Parquet."""
+
+    model: str
+    """Model bundle, as written by train."""
+    images: str
+    """Folder of images (searched with its subfolders), or glob such as 'photos/**/*.jpg'."""
+    output: str
+    """Folder of labels; a second run into it labels only what is new or changed."""
+    mask_format: MaskFormat = "png"
+    """png: class ids; rle: COCO run lengths, one for each class, as JSON; none: areas only."""
+    batch_size: int = 8
+    """Images the model sees at once; the last batch is padded."""
+    worker_threads: int = 2
+    """Batches a worker process has in hand at once, each on one thread: one is decoded or
+    encoded while the model works on another. Does not change any result."""
+    shard_size: int = 256
+    """Images a shard: what is lost at most when a worker dies, and rows of a part file."""
+    limits: DecodeLimits = DecodeLimits()
+    max_reject_fraction: float = 0.05
+    """Share of the images that may be rejected; above it nothing is committed (exit code 3)."""
+
+    def __post_init__(self) -> None:
+        require_range("--max-reject-fraction", self.max_reject_fraction, 0, 1)
+        for name in ("batch_size", "worker_threads", "shard_size"):
+            if getattr(self, name) < 1:
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{flag} must be 1 or more, found {getattr(self, name)}")
+
+    def recorded(self) -> dict[str, Any]:
+        """What decides the labels' bytes, besides the model."""
+        return {
+            "images": str(Path(self.images).absolute()),
+            "mask_format": self.mask_format,
+            "batch_size": self.batch_size,
+            "shard_size": self.shard_size,
+            "limits": vars(self.limits),
+        }

@@ -1,0 +1,52 @@
+"""`current.sql`: the newest row of each image for the newest model, as DuckDB views."""
+
+import glob
+from pathlib import Path
+
+_TEMPLATE = """\
+-- The newest labels of each image, as made by the newest model; images that are gone, or whose
+-- newest version was rejected, are left out. Only committed runs are read.
+--   duckdb -init current.sql
+--   SELECT class_name, sum(pixels) FROM current_areas GROUP BY 1;
+CREATE OR REPLACE VIEW segflow_runs AS
+  SELECT run, model.fingerprint AS model_fingerprint, gone
+  FROM read_json('{root}/runs/*.json', maximum_object_size = 1073741824,
+    columns = {{run: 'VARCHAR', model: 'STRUCT(fingerprint VARCHAR)', gone: 'VARCHAR[]'}})
+  -- Run names begin with the time of their start.
+  QUALIFY model_fingerprint = last_value(model_fingerprint) OVER (
+    ORDER BY run ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING);
+
+CREATE OR REPLACE VIEW current_images AS
+  WITH labelled AS (
+    SELECT * FROM {images} SEMI JOIN segflow_runs USING (run)
+  ), left_out AS (
+    SELECT unnest(gone) AS image_uri, run FROM segflow_runs
+    UNION ALL
+    SELECT image_uri, run FROM {rejects} SEMI JOIN segflow_runs USING (run)
+  )
+  SELECT labelled.* FROM labelled
+  LEFT JOIN (SELECT image_uri, max(run) AS run FROM left_out GROUP BY ALL) AS out USING (image_uri)
+  WHERE out.run IS NULL OR labelled.run > out.run
+  QUALIFY row_number() OVER (PARTITION BY labelled.image_uri ORDER BY labelled.run DESC) = 1;
+
+CREATE OR REPLACE VIEW current_areas AS
+  SELECT * FROM {areas} SEMI JOIN current_images USING (image_uri, run);
+"""
+
+# Where a table has no file yet: a query over none would fail.
+_NOTHING = "(SELECT NULL::VARCHAR AS image_uri, NULL::VARCHAR AS run WHERE false)"
+
+
+def current_sql(output: Path) -> str:
+    """The contents of `current.sql` for a labels folder, with its absolute path."""
+    root = glob.escape(str(output.absolute())).replace("'", "''")
+    tables = {
+        table: (
+            f"read_parquet('{root}/{table}/run=*/part-*.parquet', hive_partitioning = true, "
+            "hive_types = {run: 'VARCHAR'})"
+            if any(output.glob(f"{table}/run=*/part-*.parquet"))
+            else _NOTHING
+        )
+        for table in ("images", "areas", "rejects")
+    }
+    return _TEMPLATE.format(root=root, **tables)

@@ -1,0 +1,132 @@
+"""The plan of a label run: what is new or changed since the runs before it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from segflow import hashing, storage
+from segflow.data.listing import list_files
+from segflow.errors import UsageError
+from segflow.jobs.launch import Planned
+from segflow.jobs.plan import PlanWriter, connect, write_listing
+from segflow.jobs.run import RUNS_FOLDER
+from segflow.label.labelling import RECORDS_FOLDER
+
+_LISTING = pa.schema(
+    {
+        "key": pa.string(),
+        "image_uri": pa.string(),
+        "image_bytes": pa.int64(),
+        "image_mtime_ns": pa.int64(),
+        "position": pa.string(),
+        "code": pa.string(),
+        "message": pa.string(),
+    }
+)
+
+_NEW = """
+    SELECT 'all' AS shard_group, image_bytes AS weight, key, image_uri, image_bytes,
+           image_mtime_ns, code, message
+    FROM read_parquet($listing)
+    ANTI JOIN done USING (image_uri, image_bytes, image_mtime_ns)
+    ORDER BY position, image_uri
+"""
+
+# Labelled from this same source before, not seen as gone since, and no longer there.
+_GONE = """
+    SELECT image_uri FROM (
+      SELECT image_uri, max(run) AS run FROM done WHERE source = $source GROUP BY image_uri)
+    ANTI JOIN (SELECT image_uri FROM read_parquet($listing)) USING (image_uri)
+    LEFT JOIN (SELECT image_uri, max(run) AS gone_run FROM gone GROUP BY image_uri)
+      USING (image_uri)
+    WHERE gone_run IS NULL OR gone_run < run
+    ORDER BY image_uri
+"""
+
+
+@dataclass(frozen=True)
+class LabelPlan:
+    """Plans the images of a source that no committed run of the same model has dealt with.
+
+    Attributes:
+        images: Folder or glob, as the user gave it.
+        source: The same, absolute.
+        output: The labels' folder.
+        model_fingerprint: The bundle's.
+        shard_size: Images a shard.
+    """
+
+    images: str
+    source: str
+    output: Path
+    model_fingerprint: str
+    shard_size: int
+
+    def __call__(self, folder: Path) -> Planned | None:
+        """Writes the plan into the run folder `folder`; None if nothing is new or gone.
+
+        Raises:
+            UsageError: There is no such folder, or it holds no image.
+        """
+        listing = folder / "listing.parquet"
+        if not write_listing(listing, self._rows(), _LISTING):
+            raise UsageError(f"--images {self.images}: no images found; expected at least one")
+        with connect(folder / "spill") as connection:
+            self._load_history(connection)
+            new = connection.sql(_NEW, params={"listing": str(listing)})
+            summary = PlanWriter(folder, lambda _: self.shard_size).write(new.to_arrow_reader())
+            parameters = {"listing": str(listing), "source": self.source}
+            gone = [row[0] for row in connection.execute(_GONE, parameters).fetchall()]
+        listing.unlink()
+        if not summary.rows and not gone:
+            return None
+        return Planned(summary, {"gone": gone})
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        for file in list_files(self.images, "--images"):
+            yield {
+                "key": file.key,
+                "image_uri": file.path,
+                "image_bytes": file.bytes,
+                "image_mtime_ns": file.mtime_ns,
+                "position": f"{hashing.stable_seed('order', file.key):016x}",
+                "code": file.code,
+                "message": file.message,
+            }
+
+    def _load_history(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Makes the tables `done` (what earlier runs dealt with) and `gone`."""
+        connection.execute(
+            "CREATE TABLE done (image_uri VARCHAR, image_bytes BIGINT, image_mtime_ns BIGINT, "
+            "run VARCHAR, source VARCHAR); CREATE TABLE gone (image_uri VARCHAR, run VARCHAR)"
+        )
+        for record in committed_records(self.output):
+            if record["model"]["fingerprint"] != self.model_fingerprint:
+                continue
+            run = record["run"]
+            plan = self.output / RUNS_FOLDER / run / "plan"
+            parts = [str(plan / name) for name in storage.names_in(plan)]
+            if parts:
+                connection.execute(
+                    "INSERT INTO done SELECT image_uri, image_bytes, image_mtime_ns, $run, $source "
+                    "FROM read_parquet($parts)",
+                    {"run": run, "source": record["config"]["images"], "parts": parts},
+                )
+            connection.execute(
+                "INSERT INTO gone SELECT unnest($gone::VARCHAR[]), $run",
+                {"gone": record["gone"], "run": run},
+            )
+
+
+def committed_records(output: Path) -> list[Mapping[str, Any]]:
+    """The commit records of a labels folder, oldest first."""
+    folder = output / RECORDS_FOLDER
+    return [
+        storage.read_json(folder / name)
+        for name in storage.names_in(folder)
+        if name.endswith(".json")
+    ]

@@ -1,0 +1,184 @@
+"""A bundle at work: images of any size in, masks of the same size out."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from segflow.data import resize
+from segflow.data.resize import Placement
+from segflow.train.bundle import Bundle
+
+DEFAULT_BATCH_SIZE = 8
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one image.
+
+    Attributes:
+        mask: Class ids at the image's size, uint8 or uint16 [height, width]: the logits resized
+            bilinearly, then argmax.
+        confidence: Largest class probability, averaged over the pixels at the model's
+            resolution, padding left out.
+        class_confidence: The same over the pixels of each class, float64 [n]; NaN where the
+            class has none at the model's resolution.
+    """
+
+    mask: NDArray[Any]
+    confidence: float
+    class_confidence: NDArray[np.float64]
+
+
+class Predictor:
+    """Segments images with a bundle's model.
+
+    Every batch has the same shape, so that one graph is traced; a short batch is padded. One
+    predictor may be used from several threads at once.
+    """
+
+    def __init__(self, bundle: Bundle, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
+        """Loads the model.
+
+        Args:
+            bundle: What `Bundle.load` returned.
+            batch_size: Images the model sees at once.
+        """
+        self.bundle = bundle
+        self.batch_size = batch_size
+        self._model = bundle.load_model()
+        self._dtype = bundle.label_map.dtype
+        height, width = bundle.image_size
+        classes = bundle.label_map.num_classes
+        # XLA, which Keras turns on by default, is slower here on CPUs; so a plain graph.
+        self._forward = tf.function(
+            self._logits_and_confidence,
+            input_signature=[tf.TensorSpec([batch_size, height, width, 3], tf.uint8)],
+        )
+        self._to_source = tf.function(
+            self._resized_argmax,
+            input_signature=[
+                tf.TensorSpec([None, None, classes], tf.float32),
+                tf.TensorSpec([2], tf.int32),
+            ],
+        )
+
+    @overload
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[Any]: ...
+
+    @overload
+    def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[Any]]: ...
+
+    def predict(
+        self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
+    ) -> NDArray[Any] | list[NDArray[Any]]:
+        """Segments one image or several.
+
+        Args:
+            images: One RGB image, uint8 [height, width, 3], or a sequence of such of any sizes.
+
+        Returns:
+            Class ids at each image's size: one array for one image, a list for a sequence.
+
+        Raises:
+            ValueError: An image has another shape or dtype.
+        """
+        if isinstance(images, np.ndarray) and images.ndim == 3:
+            return self.segment([images])[0].mask
+        return [prediction.mask for prediction in self.segment(images)]
+
+    def segment(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
+        """Segments images, with confidences.
+
+        Args:
+            images: RGB, uint8 [height, width, 3] each; sizes may differ.
+
+        Returns:
+            One prediction for each image, in order.
+
+        Raises:
+            ValueError: An image has another shape or dtype.
+        """
+        predictions: list[Prediction] = []
+        for start in range(0, len(images), self.batch_size):
+            predictions += self._segment_batch(images[start : start + self.batch_size])
+        return predictions
+
+    def _segment_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
+        size, policy = self.bundle.image_size, self.bundle.resize
+        batch = np.zeros((self.batch_size, *size, 3), np.uint8)
+        placements: list[Placement] = []
+        for index, image in enumerate(images):
+            _require_rgb(image)
+            placement = resize.place(image.shape[:2], size, policy)  # type: ignore[arg-type]
+            batch[index] = resize.resize_image(image, placement)
+            placements.append(placement)
+        logits, best, confidence = self._forward(tf.constant(batch))
+        best, confidence = best.numpy(), confidence.numpy()
+        return [
+            self._prediction(logits[i], best[i], confidence[i], placement)
+            for i, placement in enumerate(placements)
+        ]
+
+    def _prediction(
+        self,
+        logits: tf.Tensor,
+        best: NDArray[np.int32],
+        confidence: NDArray[np.float32],
+        placement: Placement,
+    ) -> Prediction:
+        mask = self._to_source(logits[placement.box], tf.constant(placement.source, tf.int32))
+        inner = best[placement.box].ravel()
+        weights = confidence[placement.box].ravel().astype(np.float64)
+        classes = self.bundle.label_map.num_classes
+        counts = np.bincount(inner, minlength=classes)
+        with np.errstate(invalid="ignore"):
+            by_class = np.bincount(inner, weights, minlength=classes) / counts
+        return Prediction(mask.numpy(), float(weights.mean()), by_class)
+
+    def _logits_and_confidence(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        logits = self._model(tf.cast(pixels, tf.float32), training=False)
+        best = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        # max softmax = exp(max - logsumexp), without a second array of probabilities
+        top = tf.reduce_max(logits, axis=-1)
+        return logits, best, tf.exp(top - tf.reduce_logsumexp(logits, axis=-1))
+
+    def _resized_argmax(self, logits: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+        resized = tf.image.resize(logits[None], size, "bilinear")[0]
+        return tf.cast(tf.argmax(resized, axis=-1, output_type=tf.int32), self._dtype)
+
+
+def load_bundle(path: str | Path, batch_size: int = DEFAULT_BATCH_SIZE) -> Predictor:
+    """Loads a bundle to segment images with.
+
+    Args:
+        path: A model bundle's folder.
+        batch_size: Images the model sees at once.
+
+    Raises:
+        UsageError: The folder holds no bundle, or its model file was altered.
+    """
+    return Predictor(Bundle.load(path), batch_size)
+
+
+def use_one_thread_per_batch(batches: int) -> None:
+    """Has TensorFlow spend one thread on each of `batches` at once.
+
+    Results then do not depend on the number of workers or cores. Without effect once
+    TensorFlow has started.
+    """
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(batches)
+
+
+def _require_rgb(image: NDArray[np.uint8]) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(
+            f"images must be RGB, uint8 [height, width, 3]; found {image.dtype} {image.shape}"
+        )

@@ -1,0 +1,157 @@
+"""The tables that labelling writes: one row for each image, one for each image and class."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from segflow.data.masks import encode_mask
+from segflow.label.config import MaskFormat
+from segflow.label_map import LabelMap
+
+IMAGES_SCHEMA = pa.schema(
+    [
+        pa.field("image_uri", pa.string(), metadata={"description": "as listed"}),
+        pa.field("image_sha256", pa.string(), metadata={"description": "of the file's bytes"}),
+        pa.field("height", pa.int32(), metadata={"description": "pixels, after EXIF orientation"}),
+        pa.field("width", pa.int32(), metadata={"description": "pixels, after EXIF orientation"}),
+        pa.field("mask", pa.binary(), metadata={"description": "class ids, see mask_format"}),
+        pa.field("mask_format", pa.string(), metadata={"description": "png, rle or none"}),
+        pa.field(
+            "mean_confidence",
+            pa.float64(),
+            metadata={"description": "mean largest class probability, at the model's resolution"},
+        ),
+        pa.field("model_fingerprint", pa.string()),
+    ]
+)
+
+AREAS_SCHEMA = pa.schema(
+    [
+        pa.field("image_uri", pa.string()),
+        pa.field("class_id", pa.int32()),
+        pa.field("class_name", pa.string()),
+        pa.field("pixels", pa.int64()),
+        pa.field("fraction", pa.float64(), metadata={"description": "of the image's pixels"}),
+        pa.field(
+            "area", pa.float64(), metadata={"description": "null without a ground resolution"}
+        ),
+        pa.field(
+            "mean_confidence",
+            pa.float64(),
+            metadata={"description": "null: the class has no pixel at the model's resolution"},
+        ),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One labelled image: its row of `images` and its rows of `areas`."""
+
+    image: dict[str, Any]
+    areas: list[dict[str, Any]]
+
+
+def labelled(
+    uri: str,
+    sha256: str,
+    mask: NDArray[Any],
+    confidence: float,
+    class_confidence: NDArray[np.float64],
+    mask_format: MaskFormat,
+    label_map: LabelMap,
+    model_fingerprint: str,
+) -> Labelled:
+    """The rows of one image; the areas' pixels add up to height x width.
+
+    Args:
+        uri: As listed.
+        sha256: Of the image file's bytes, in hex.
+        mask: Class ids at the image's size, [height, width].
+        confidence: Of the image.
+        class_confidence: By class id, NaN where there is none, [n].
+        mask_format: How to store the mask.
+        label_map: The model's.
+        model_fingerprint: The bundle's.
+    """
+    counts = np.bincount(mask.ravel(), minlength=label_map.num_classes)
+    image = {
+        "image_uri": uri,
+        "image_sha256": sha256,
+        "height": mask.shape[0],
+        "width": mask.shape[1],
+        "mask": encode(mask, mask_format),
+        "mask_format": mask_format,
+        "mean_confidence": confidence,
+        "model_fingerprint": model_fingerprint,
+    }
+    areas = [
+        {
+            "image_uri": uri,
+            "class_id": c.id,
+            "class_name": c.name,
+            "pixels": int(counts[c.id]),
+            "fraction": int(counts[c.id]) / mask.size,
+            "area": None,
+            "mean_confidence": _or_none(class_confidence[c.id]),
+        }
+        for c in label_map.classes
+        if counts[c.id]
+    ]
+    return Labelled(image, areas)
+
+
+def encode(mask: NDArray[Any], mask_format: MaskFormat) -> bytes | None:
+    """PNG bytes, or COCO run lengths as JSON [{`class_id`, `size`, `counts`}, …], or None."""
+    if mask_format == "none":
+        return None
+    if mask_format == "png":
+        return encode_mask(mask)
+    from pycocotools import mask as coco
+
+    entries = []
+    for class_id in np.unique(mask).tolist():
+        rle = coco.encode(np.asfortranarray((mask == class_id).astype(np.uint8)))
+        entries.append(
+            {"class_id": class_id, "size": rle["size"], "counts": rle["counts"].decode("ascii")}
+        )
+    return json.dumps(entries, separators=(",", ":")).encode()
+
+
+def decode(data: bytes, mask_format: MaskFormat) -> NDArray[Any]:
+    """The inverse of `encode` for png and rle: class ids [height, width]."""
+    import io
+
+    from PIL import Image
+    from pycocotools import mask as coco
+
+    if mask_format == "png":
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            return np.asarray(image)
+    entries = json.loads(data)
+    mask = np.zeros(entries[0]["size"], np.uint16)
+    for entry in entries:
+        rle = {"size": entry["size"], "counts": entry["counts"].encode("ascii")}
+        mask[coco.decode(rle) == 1] = entry["class_id"]
+    return mask
+
+
+def class_sums(rows: Sequence[Labelled]) -> dict[str, Any]:
+    """Pixels and images by class id, and pixels in all."""
+    classes: dict[str, dict[str, int]] = {}
+    for row in rows:
+        for area in row.areas:
+            entry = classes.setdefault(str(area["class_id"]), {"pixels": 0, "images": 0})
+            entry["pixels"] += area["pixels"]
+            entry["images"] += 1
+    return {"classes": classes, "pixels": sum(c["pixels"] for c in classes.values())}
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
