@@ -1,0 +1,106 @@
+"""The page of an evaluation: scores, distribution over the images, best and worst images."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segflow import storage
+from segflow.data.config import DecodeLimits
+from segflow.data.decode import read_bytes, read_rgb
+from segflow.data.masks import decode_mask
+from segflow.errors import RejectError
+from segflow.label_map import LabelMap
+from segflow.report import pictures, sections, tables
+from segflow.report.pictures import Card
+from segflow.report.render import render, score
+from segflow.report.stored import read_records
+
+_SHOWN = 6  # of the best, and of the worst
+_BINS = 40
+
+_Source = tuple[NDArray[np.uint8], NDArray[Any]]  # image [h, w, 3] and truth [h, w]
+
+
+def page(folder: Path) -> str:
+    """The HTML report of an evaluation.
+
+    Raises:
+        UsageError: The label map in `metrics.json` is not sound.
+    """
+    metrics = storage.read_json(folder / "metrics.json")
+    label_map = LabelMap.from_dict(metrics["label_map"], str(folder / "metrics.json"))
+    images = tables.Table(folder, tables.listed(metrics["files"], "images"))
+    return render(
+        "evaluation.html",
+        kind="evaluation",
+        name=folder.resolve().name,
+        metrics=metrics,
+        classes=sections.class_scores(metrics["per_class"], label_map),
+        confusion=sections.confusion(metrics["confusion_matrix"], label_map.names),
+        distribution=sections.histogram(images, "mean_iou", _BINS, "mean IoU"),
+        examples=_examples(images, metrics, label_map),
+        legend=sections.swatches(label_map),
+        rejects=sections.rejects(folder, metrics["files"], metrics["inputs"]["by_code"]),
+    )
+
+
+def _examples(
+    images: tables.Table, metrics: Mapping[str, Any], label_map: LabelMap
+) -> list[tuple[str, list[Card]]]:
+    """The worst images and, as far as they are others, the best."""
+    worst = _extreme(images, "ASC", [])
+    best = _extreme(images, "DESC", [row["key"] for row in worst])
+    groups = (("worst", worst), ("best", best))
+    return [(rank, _cards(rows, metrics["data"], label_map)) for rank, rows in groups if rows]
+
+
+def _extreme(images: tables.Table, order: str, without: Sequence[str]) -> list[dict[str, Any]]:
+    return images.rows(
+        "SELECT key, image_uri, mask_uri, shard, position, mean_iou, pixel_accuracy, prediction "
+        "FROM parts WHERE mean_iou IS NOT NULL AND NOT list_contains($without, key) "
+        f"ORDER BY mean_iou {order}, key LIMIT $n",
+        without=list(without),
+        n=_SHOWN,
+    )
+
+
+def _cards(
+    rows: Sequence[Mapping[str, Any]], data: Mapping[str, Any], label_map: LabelMap
+) -> list[Card]:
+    if data.get("dataset"):
+        sources = _stored(rows, Path(data["dataset"]))
+    else:
+        sources = [_raw(row, label_map) for row in rows]
+    return [_card(row, source, label_map) for row, source in zip(rows, sources, strict=True)]
+
+
+def _stored(rows: Sequence[Mapping[str, Any]], dataset: Path) -> list[_Source | str]:
+    return [
+        (pictures.decode_rgb(record.image), pictures.decode_ids(record.mask))
+        if record
+        else f"{dataset / row['shard']} is gone or damaged; the scores above still hold"
+        for row, record in zip(rows, read_records(dataset, rows), strict=True)
+    ]
+
+
+def _raw(row: Mapping[str, Any], label_map: LabelMap) -> _Source | str:
+    limits = DecodeLimits()
+    path = row["image_uri"]
+    try:
+        image = read_rgb(path, limits)
+        path = row["mask_uri"]
+        return image, decode_mask(read_bytes(path, limits), label_map, limits)
+    except RejectError as error:
+        return f"{path}: {error}; the scores above still hold"
+
+
+def _card(row: Mapping[str, Any], source: _Source | str, label_map: LabelMap) -> Card:
+    notes = [f"mIoU {score(row['mean_iou'])}, pixel accuracy {score(row['pixel_accuracy'])}"]
+    if isinstance(source, str):
+        return Card(row["key"], notes, problem=source)
+    rgb, truth = source
+    prediction = pictures.decode_ids(row["prediction"])
+    return pictures.comparison(row["key"], notes, rgb, truth, prediction, label_map)

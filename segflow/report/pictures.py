@@ -1,0 +1,160 @@
+"""Pictures in reports: thumbnails, overlays and coloured masks as data URIs."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segflow.label_map import LabelMap
+
+SIDE = 384  # pixels along the longer side: sharp in a card on a dense screen, some 20 kB each
+_OPACITY = 0.55  # of a class's colour on the image; its outline is opaque
+_WRONG = (224, 36, 72)
+_UNKNOWN = (128, 128, 128)
+_STRIPE = 4  # pixels; ignored pixels are striped, as no single colour is free of meaning
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image for an `<img>`: data URI, alternative text, caption, size in pixels."""
+
+    src: str
+    alt: str
+    label: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """Pictures of one example side by side, or the reason why there are none.
+
+    Attributes:
+        title: The example's key or address, shown as it is.
+        notes: Short facts below the title.
+        pictures: All of one size.
+        problem: Why pictures are missing; empty if none is.
+    """
+
+    title: str
+    notes: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
+    problem: str = ""
+
+
+def decode_rgb(data: bytes) -> NDArray[np.uint8]:
+    """Decodes a stored image to uint8 [h, w, 3]; stored images need no orientation."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def decode_ids(data: bytes) -> NDArray[Any]:
+    """Decodes a stored one-channel mask (PNG, mode L, P or 16 bits) to integers [h, w]."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image)
+
+
+def photo(rgb: NDArray[np.uint8], alt: str, label: str = "image") -> Picture:
+    """The image itself, uint8 [h, w, 3], reduced to at most `SIDE` pixels a side."""
+    return _jpeg(_reduce(rgb), alt, label)
+
+
+def overlay(
+    rgb: NDArray[np.uint8], ids: NDArray[Any], label_map: LabelMap, alt: str, label: str
+) -> Picture:
+    """A mask, integers [h, w], in its classes' colours over its image, uint8 [h', w', 3].
+
+    Ignored pixels are striped. The two sizes may differ: the mask follows the image.
+    """
+    base = _reduce(rgb)
+    small = _fit(ids, base)
+    colors = _paint(small, label_map).astype(np.float32)
+    weight = np.where(_outline(small), 1.0, _OPACITY)[..., None]
+    mixed = base * (1 - weight) + colors * weight
+    return _jpeg(_stripe(mixed, small == label_map.ignore_id), alt, label)
+
+
+def errors(
+    rgb: NDArray[np.uint8],
+    truth: NDArray[Any],
+    prediction: NDArray[Any],
+    label_map: LabelMap,
+    alt: str,
+) -> Picture:
+    """Wrongly predicted pixels in red over a pale grey image; ignored pixels are striped."""
+    base = _reduce(rgb)
+    small_truth, small_prediction = _fit(truth, base), _fit(prediction, base)
+    ignored = small_truth == label_map.ignore_id
+    grey = np.repeat(base.mean(-1, keepdims=True) * 0.5 + 96, 3, axis=-1)
+    grey[(small_truth != small_prediction) & ~ignored] = _WRONG
+    return _jpeg(_stripe(grey, ignored), alt, "errors")
+
+
+def comparison(
+    key: str,
+    notes: Sequence[str],
+    rgb: NDArray[np.uint8],
+    truth: NDArray[Any],
+    prediction: NDArray[Any],
+    label_map: LabelMap,
+) -> Card:
+    """Image, truth, prediction and errors of one example, side by side."""
+    return Card(
+        key,
+        notes,
+        [
+            photo(rgb, key),
+            overlay(rgb, truth, label_map, f"truth of {key}", "truth"),
+            overlay(rgb, prediction, label_map, f"prediction for {key}", "prediction"),
+            errors(rgb, truth, prediction, label_map, f"errors in {key}"),
+        ],
+    )
+
+
+def _reduce(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    image = Image.fromarray(rgb)
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def _fit(ids: NDArray[Any], base: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Takes the nearest pixel of `ids` for each pixel of `base`."""
+    height, width = base.shape[:2]
+    rows = (np.arange(height) * 2 + 1) * ids.shape[0] // (2 * height)
+    columns = (np.arange(width) * 2 + 1) * ids.shape[1] // (2 * width)
+    return np.asarray(ids[np.ix_(rows, columns)], np.int64)
+
+
+def _paint(ids: NDArray[np.int64], label_map: LabelMap) -> NDArray[np.uint8]:
+    palette = np.vstack([label_map.palette(), np.array([_UNKNOWN], np.uint8)])
+    known = (ids >= 0) & (ids < label_map.num_classes)
+    return palette[np.where(known, ids, label_map.num_classes)]
+
+
+def _outline(ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Pixels whose right or lower neighbour has another id."""
+    edge = np.zeros(ids.shape, bool)
+    edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
+    edge[:-1] |= ids[:-1] != ids[1:]
+    return edge
+
+
+def _stripe(pixels: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    rows, columns = np.indices(where.shape)
+    light = (rows + columns) // _STRIPE % 2 == 0
+    striped = np.where(light[..., None], 232.0, 150.0) * 0.7 + pixels * 0.3
+    return np.where(where[..., None], striped, pixels).round().astype(np.uint8)
+
+
+def _jpeg(pixels: NDArray[np.uint8], alt: str, label: str) -> Picture:
+    buffer = io.BytesIO()
+    # 4:4:4: halved chroma would smear the outlines of neighbouring classes.
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=85, subsampling=0, optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    height, width = pixels.shape[:2]
+    return Picture(f"data:image/jpeg;base64,{data}", alt, label, width, height)

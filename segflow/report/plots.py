@@ -1,0 +1,139 @@
+"""Plots as inline SVG that take their colours from the page, so they follow its scheme."""
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+_SIZE = (4.8, 2.7)  # inches; at this width 10 pt text stays readable on a phone
+_INK, _MUTED, _RULE, _PAPER, _FIRST, _SECOND = (f"#00000{digit}" for digit in range(1, 7))
+_THEME = {
+    _INK: "var(--ink)",
+    _MUTED: "var(--muted)",
+    _RULE: "var(--rule)",
+    _PAPER: "var(--paper)",
+    _FIRST: "var(--first)",
+    _SECOND: "var(--second)",
+}
+_STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.sans-serif": ["DejaVu Sans"],  # measures text; the page sets the font it is drawn in
+    "font.size": 10,
+    "text.color": _INK,
+    "axes.edgecolor": _RULE,
+    "axes.labelcolor": _MUTED,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "grid.color": _RULE,
+    "grid.linewidth": 0.8,
+    "xtick.color": _MUTED,
+    "ytick.color": _MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.major.pad": 6,
+    "ytick.major.pad": 6,
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a plot: its name and a value per epoch, None where there is none."""
+
+    name: str
+    values: Sequence[float | None]
+
+
+@mpl.rc_context(_STYLE)
+def curves(
+    title: str,
+    epochs: Sequence[int],
+    lines: Sequence[Curve],
+    best_epoch: int | None,
+    limits: tuple[float, float] | None = None,
+) -> Markup:
+    """Lines over epochs, the best epoch marked.
+
+    Args:
+        title: What the values are; also the plot's accessible name.
+        epochs: Epoch numbers, the x axis.
+        lines: At most two, each as long as `epochs`.
+        best_epoch: Where to draw a mark, if anywhere.
+        limits: Of the y axis; None fits the values.
+    """
+    figure, axes = _figure()
+    for curve, color in zip(lines, (_FIRST, _SECOND), strict=False):
+        values = [np.nan if v is None else v for v in curve.values]
+        axes.plot(epochs, values, color=color, linewidth=1.8, label=curve.name)
+        if len(epochs) < 3:
+            axes.plot(epochs, values, "o", color=color)
+    if best_epoch is not None:
+        axes.axvline(best_epoch, color=_INK, linewidth=1, linestyle=(0, (3, 3)))
+        axes.annotate(
+            f"best: {best_epoch}",
+            (best_epoch, 1),
+            (0, 3),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            color=_INK,
+        )
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if limits:
+        axes.set_ylim(*limits)
+    axes.legend(loc="best")
+    return _svg(figure, title)
+
+
+@mpl.rc_context(_STYLE)
+def histogram(label: str, counts: Sequence[int], low: float, high: float) -> Markup:
+    """Images by a value: bars of equal width from `low` to `high`, one per count."""
+    figure, axes = _figure()
+    edges = np.linspace(low, high, len(counts) + 1)
+    axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=_FIRST, edgecolor=_PAPER)
+    axes.set_xlim(low, high)
+    axes.set_xlabel(label)
+    axes.set_ylabel("images")
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.grid(axis="x", visible=False)
+    return _svg(figure, f"Number of images by {label}")
+
+
+def _figure() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _svg(figure: Figure, title: str) -> Markup:
+    """The figure as an SVG element that scales with its container and names itself.
+
+    matplotlib's ids repeat from plot to plot, which a page must not; only those that clip
+    paths and markers are referred to by are kept, salted with the title.
+    """
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": title}):
+        figure.savefig(buffer, format="svg", transparent=True)
+    text = buffer.getvalue()
+    body = text[text.index("<svg") : text.rindex("</svg>")]
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r' id="[\w.]+_\d+"', "", body)
+    for color, variable in _THEME.items():
+        body = body.replace(color, variable)
+    view = re.search(r'viewBox="[^"]+"', body)
+    assert view is not None, "matplotlib gives every SVG a view box"
+    inside = body[body.index(">") + 1 :]
+    head = f'<svg class="plot" role="img" aria-label="{escape(title)}" {view.group()}>'
+    return Markup(f"{head}{inside}</svg>")

@@ -1,0 +1,376 @@
+"""Draws small output folders of every kind, as the commands would write them."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from segflow import scores, storage
+from segflow.data.records import Record, encode_example, write_frame
+from segflow.label_map import LabelMap
+
+HOSTILE = "<script>alert(1)</script>"
+ODD_NAMES = (HOSTILE, 'it\'s "quoted" & 100%20.png', "Straße/图像  é.png")
+LABEL_MAP = LabelMap.from_dict(
+    {
+        "classes": [
+            {"id": 0, "name": "meadow", "color": [120, 150, 60]},
+            {"id": 1, "name": "house & <b>yard</b>", "color": [190, 60, 50]},
+            {"id": 2, "name": "$a_1$ lake", "color": [40, 110, 190]},
+            {"id": 3, "name": "never seen"},
+        ],
+        "ignore_id": 255,
+    }
+)
+HEIGHT, WIDTH = 48, 64
+_FINGERPRINT = "ab" * 32
+
+
+def scene(seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """A picture, uint8 [h, w, 3], and its mask, uint8 [h, w], with a house, a lake, a void."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.indices((HEIGHT, WIDTH))
+    ids = np.zeros((HEIGHT, WIDTH), np.uint8)
+    y, x = rng.integers(10, HEIGHT - 10), rng.integers(12, WIDTH - 12)
+    ids[(rows - y) ** 2 + (columns - x) ** 2 < 130] = 2
+    top, left = rng.integers(2, HEIGHT - 20), rng.integers(2, WIDTH - 20)
+    ids[top : top + 14, left : left + 18] = 1
+    image = LABEL_MAP.palette()[ids] * 0.6 + rng.normal(60, 12, (HEIGHT, WIDTH, 1))
+    ids[:3] = 255
+    return image.clip(0, 255).astype(np.uint8), ids
+
+
+def predicted(ids: np.ndarray[Any, Any], shift: int) -> np.ndarray[Any, Any]:
+    """The mask moved to the right, so that it is wrong at the outlines."""
+    moved = np.roll(ids, shift, axis=1)
+    return np.where(moved == 255, 0, moved).astype(np.uint8)
+
+
+def encode(pixels: np.ndarray[Any, Any], kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def write_dataset(folder: Path, copies: int = 2) -> Path:
+    """A dataset of three splits; the keys of `train` start with the odd names."""
+    sources = {"train": [*ODD_NAMES, "a/b/4.png"], "val": ["v1.png", "v2.png"], "test": ["t.png"]}
+    index: list[dict[str, Any]] = []
+    splits: dict[str, Any] = {}
+    folder.mkdir(parents=True)
+    for split, keys in sources.items():
+        variants = range(1 + copies * (split == "train"))
+        shard = f"{split}-00000-of-00001.tfrecord"
+        rows = [
+            _write_row(folder, shard, split, key, variant) for key in keys for variant in variants
+        ]
+        for position, (row, data) in enumerate(rows):
+            row["position"] = position
+            with (folder / shard).open("ab") as file:
+                write_frame(file, data)
+        index += [row for row, _ in rows]
+        splits[split] = _split(folder / shard, [row for row, _ in rows], len(keys))
+    record = {
+        "format_version": 1,
+        "fingerprint": _FINGERPRINT,
+        "label_map": LABEL_MAP.to_dict(),
+        "image_size": [HEIGHT, WIDTH],
+        "resize": "letterbox",
+        "seed": 7,
+        "started": "2026-01-02T03:04:05+00:00",
+        "splits": splits,
+        "inputs": {"listed": 16, "accepted": 7, "rejected": 9, "by_code": _BY_CODE},
+        "files": [_table(folder, "index/part-00000.parquet", index), _rejects(folder)],
+        "config": {"augment": {"rotation": 10.0}, "label_map": None, "images": f"/x/{HOSTILE}"},
+        "versions": {"segflow": "0.1.0", "pillow": "12.3.0"},
+    }
+    return _commit(folder, "dataset.json", record)
+
+
+def write_bundle(folder: Path) -> Path:
+    """A model bundle after five epochs, the fourth the best."""
+    rows, total = [], np.zeros((4, 4), np.int64)
+    for seed, rank in enumerate(("best", "best", "worst")):
+        image, ids = scene(seed)
+        prediction = predicted(ids, 1 + 6 * (rank == "worst"))
+        matrix = scores.confusion_matrix(ids, prediction, 4, 255)
+        total += matrix
+        rows.append(
+            {
+                "rank": rank,
+                "key": ODD_NAMES[seed],
+                "mean_iou": scores.mean_iou(matrix),
+                "image": encode(image, "JPEG"),
+                "truth": encode(ids),
+                "prediction": encode(prediction),
+            }
+        )
+    _table(folder, "examples.parquet", rows)
+    _write_history(folder / "history.csv")
+    metrics = scores.summarize(total, LABEL_MAP.names)
+    record = {
+        "format_version": 1,
+        "label_map": LABEL_MAP.to_dict(),
+        "image_size": [HEIGHT, WIDTH],
+        "resize": "stretch",
+        "normalisation": {"input": "RGB, 0-255", "inside_model": "x / 127.5 - 1"},
+        "architecture": {"name": "unet", "parameters": 1_234_567, "filters": [16, 32, 64]},
+        "training": {
+            "epochs": 9,
+            "loss": "ce+dice",
+            "epochs_run": 5,
+            "best_epoch": 4,
+            "seconds": 61.5,
+        },
+        "dataset": {"fingerprint": "cd" * 32, "path": f"/data/{HOSTILE}"},
+        "confusion_matrix": metrics.pop("confusion_matrix"),
+        "metrics": {**metrics, "split": "val", "examples": 3},
+        "model": {"file": "model.keras", "bytes": 1, "sha256": "ef" * 32},
+        "fingerprint": _FINGERPRINT,
+        "versions": {"segflow": "0.1.0", "keras": "3.15.1"},
+    }
+    return _commit(folder, "bundle.json", record)
+
+
+def write_evaluation(folder: Path, sources: Path) -> Path:
+    """An evaluation on raw pairs, which it draws in `sources`."""
+    rows, total = [], np.zeros((4, 4), np.int64)
+    for seed in range(8):
+        image, ids = scene(seed)
+        name = f"{seed} {HOSTILE.replace('/', '')}.png" if seed == 0 else f"{seed}.png"
+        image_uri = _save(sources / "images" / name, image)
+        mask_uri = _save(sources / "masks" / name, ids)
+        prediction = predicted(ids, seed)
+        matrix = scores.confusion_matrix(ids, prediction, 4, 255)
+        total += matrix
+        rows.append(
+            {
+                "key": name,
+                "image_uri": image_uri,
+                "mask_uri": mask_uri,
+                "shard": None,
+                "position": None,
+                **_image_scores(matrix),
+                "prediction": encode(prediction),
+            }
+        )
+    data = {"images": str(sources / "images"), "masks": str(sources / "masks"), "dataset": None}
+    return _write_metrics(folder, rows, total, data)
+
+
+def write_split_evaluation(folder: Path, dataset: Path) -> Path:
+    """An evaluation on the `train` split of a dataset that `write_dataset` drew."""
+    index = pq.read_table(dataset / "index/part-00000.parquet").to_pylist()
+    rows, total = [], np.zeros((4, 4), np.int64)
+    for i, row in enumerate(r for r in index if r["split"] == "train" and not r["variant"]):
+        _, ids = scene(_seed(row["key"]))
+        prediction = predicted(ids, i)
+        matrix = scores.confusion_matrix(ids, prediction, 4, 255)
+        total += matrix
+        address = {name: row[name] for name in ("key", "shard", "position")}
+        uris = {"image_uri": None, "mask_uri": None}
+        rows.append({**address, **uris, **_image_scores(matrix), "prediction": encode(prediction)})
+    return _write_metrics(folder, rows, total, {"dataset": str(dataset), "split": "train"})
+
+
+def write_labels(
+    folder: Path, sources: Path, runs: Sequence[str] = ("20260101", "20260102")
+) -> Path:
+    """Labels of two runs; the newest has eight images, the first with a hostile name."""
+    for number, run in enumerate(runs):
+        seeds = range(8) if run == runs[-1] else range(20, 22)
+        _write_run(folder, run, sources, seeds, number)
+    storage.put(folder / "current.sql", b"CREATE VIEW images AS SELECT 1;\n")
+    return folder
+
+
+_BY_CODE = {"missing_mask": 2, "unreadable": 7}
+
+
+def _write_row(
+    folder: Path, shard: str, split: str, key: str, variant: int
+) -> tuple[dict[str, Any], bytes]:
+    image, ids = scene(_seed(key))
+    if variant:
+        image, ids = image[:, ::-1], ids[:, ::-1]
+    record = Record(encode(image), "png", encode(ids), HEIGHT, WIDTH, 3, Path(key).name, key)
+    row = {
+        "key": key,
+        "variant": variant,
+        "split": split,
+        "image_uri": f"/raw/{key}",
+        "mask_uri": f"/masks/{key}",
+        "shard": shard,
+        "position": 0,
+        "class_pixels": [int((ids == i).sum()) for i in range(4)],
+        "ignored_pixels": int((ids == 255).sum()),
+    }
+    return row, encode_example(record)
+
+
+def _split(shard: Path, rows: Sequence[Mapping[str, Any]], sources: int) -> dict[str, Any]:
+    pixels = np.sum([row["class_pixels"] for row in rows], axis=0)
+    file = {
+        "file": shard.name,
+        "examples": len(rows),
+        "bytes": shard.stat().st_size,
+        "sha256": "00" * 32,
+    }
+    return {
+        "examples": len(rows),
+        "sources": sources,
+        "class_pixels": {str(i): int(n) for i, n in enumerate(pixels)},
+        "ignored_pixels": sum(row["ignored_pixels"] for row in rows),
+        "shards": [file],
+    }
+
+
+def _write_metrics(
+    folder: Path, rows: Sequence[Mapping[str, Any]], total: Any, data: Mapping[str, Any]
+) -> Path:
+    record = {
+        **scores.summarize(total, LABEL_MAP.names),
+        "examples": len(rows),
+        "model": {"path": "/models/one", "fingerprint": _FINGERPRINT},
+        "data": dict(data),
+        "label_map": LABEL_MAP.to_dict(),
+        "inputs": {"listed": 17, "accepted": 8, "rejected": 9, "by_code": _BY_CODE},
+        "files": [_table(folder, "images/part-00000.parquet", list(rows)), _rejects(folder)],
+    }
+    return _commit(folder, "metrics.json", record)
+
+
+def _image_scores(matrix: Any) -> dict[str, Any]:
+    return {
+        "height": HEIGHT,
+        "width": WIDTH,
+        "mean_iou": scores.mean_iou(matrix),
+        "pixel_accuracy": float(np.trace(matrix) / matrix.sum()),
+        "valid_pixels": int(matrix.sum()),
+        "confusion_matrix": matrix.ravel().tolist(),
+    }
+
+
+def _write_run(folder: Path, run: str, sources: Path, seeds: Sequence[int], number: int) -> None:
+    images, areas = [], []
+    for seed in seeds:
+        name = f"{seed} {HOSTILE.replace('/', '')}.png" if seed == 0 else f"{seed}.png"
+        image, ids = scene(seed)
+        uri = _save(sources / name, image)
+        ids = predicted(ids, 0)
+        images.append(
+            {
+                "image_uri": uri,
+                "height": HEIGHT,
+                "width": WIDTH,
+                "mask": encode(ids),
+                "mask_format": "png",
+                "mean_confidence": 0.62 + 0.04 * seed,
+                "model_fingerprint": _FINGERPRINT,
+            }
+        )
+        areas += [
+            {
+                "image_uri": uri,
+                "class_id": i,
+                "class_name": LABEL_MAP.names[i],
+                "pixels": int((ids == i).sum()),
+                "fraction": float((ids == i).mean()),
+            }
+            for i in np.unique(ids).tolist()
+        ]
+    files = [
+        _table(folder, f"images/run={run}/part-00000.parquet", images),
+        _table(folder, f"areas/run={run}/part-00000.parquet", areas),
+        _rejects(folder, f"rejects/run={run}/part-00000.parquet"),
+    ]
+    record = {
+        "format_version": 1,
+        "run": run,
+        "started": f"2026-01-0{number + 1}T00:00:00+00:00",
+        "model": {
+            "path": "/models/one",
+            "fingerprint": _FINGERPRINT,
+            "label_map": LABEL_MAP.to_dict(),
+        },
+        "images": str(sources),
+        "config": {"mask_format": "png"},
+        "versions": {"segflow": "0.1.0"},
+        "inputs": {"listed": 17, "accepted": len(seeds), "rejected": 9, "by_code": _BY_CODE},
+        "classes": _class_totals(areas),
+        "pixels": HEIGHT * WIDTH * len(seeds),
+        "files": files,
+        "gone": ["/raw/gone.png"] if number else [],
+    }
+    _commit(folder, f"runs/{run}.json", record)
+
+
+def _class_totals(areas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    total = sum(row["pixels"] for row in areas)
+    totals = []
+    for i, name in enumerate(LABEL_MAP.names):
+        rows = [row for row in areas if row["class_id"] == i]
+        pixels = sum(row["pixels"] for row in rows)
+        totals.append(
+            {
+                "id": i,
+                "name": name,
+                "pixels": pixels,
+                "images": len(rows),
+                "fraction": pixels / total,
+            }
+        )
+    return totals
+
+
+def _write_history(path: Path) -> None:
+    columns = ("epoch", "loss", "mean_iou", "val_loss", "val_mean_iou", "val_pixel_accuracy")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for epoch in range(1, 6):
+            score = 0.5 + 0.1 * min(epoch, 8 - epoch)
+            writer.writerow([epoch, 2 / epoch, score, 2.2 / epoch, score - 0.05, 0.9])
+
+
+def _rejects(folder: Path, path: str = "rejects/part-00000.parquet") -> dict[str, Any]:
+    rows = [
+        {
+            "key": f"{HOSTILE} {code} {i}",
+            "image_uri": f"/raw/{i}.png",
+            "mask_uri": None,
+            "code": code,
+            "message": f"message {i} of <{code}>",
+        }
+        for code, count in _BY_CODE.items()
+        for i in range(count)
+    ]
+    return _table(folder, path, rows)
+
+
+def _table(folder: Path, path: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), folder / path)
+    return {"path": path, "bytes": 0, "sha256": "", "rows": len(rows)}
+
+
+def _save(path: Path, pixels: np.ndarray[Any, Any]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, "PNG")
+    return str(path)
+
+
+def _commit(folder: Path, name: str, record: Mapping[str, Any]) -> Path:
+    storage.put(folder / name, storage.to_json(record))
+    return folder
+
+
+def _seed(key: str) -> int:
+    return sum(key.encode())

@@ -1,0 +1,173 @@
+"""Reports of all kinds: found by their record, complete, escaped, equal when drawn again."""
+
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from segflow.errors import UsageError
+from segflow.report import draw
+from tests.unit.report import folders
+
+_KINDS: dict[str, Callable[[Path], Path]] = {
+    "dataset": lambda p: folders.write_dataset(p / "dataset"),
+    "model": lambda p: folders.write_bundle(p / "model"),
+    "evaluation": lambda p: folders.write_evaluation(p / "evaluation", p / "raw"),
+    "labels": lambda p: folders.write_labels(p / "labels", p / "batch"),
+}
+
+
+class Page(HTMLParser):
+    """What a browser would make of a report: tags, images, and text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.images: list[dict[str, str]] = []
+        self._texts: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self._texts).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag == "img":
+            self.images.append({name: value or "" for name, value in attrs})
+
+    def handle_data(self, data: str) -> None:
+        self._texts.append(data)
+
+
+@pytest.fixture(scope="module", params=_KINDS)
+def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of each kind with its report."""
+    return draw(_KINDS[request.param](tmp_path_factory.mktemp("kind"))).parent
+
+
+def test_every_kind_shows_user_text_as_text(drawn: Path) -> None:
+    page = Page(drawn / "report.html")
+    assert not {"script", "b"} & set(page.tags)
+    assert "house & <b>yard</b>" in page.text
+    assert "<script>alert(1)" in page.text
+
+
+def test_every_image_is_inside_and_described(drawn: Path) -> None:
+    page = Page(drawn / "report.html")
+    assert len(page.images) >= 8
+    assert all(image["src"].startswith("data:image/") for image in page.images)
+    assert all(image["alt"] for image in page.images)
+
+
+def test_drawing_again_gives_the_same_bytes(drawn: Path) -> None:
+    first = (drawn / "report.html").read_bytes()
+    assert draw(str(drawn)).read_bytes() == first
+
+
+def test_dataset(tmp_path: Path) -> None:
+    page = Page(draw(folders.write_dataset(tmp_path / "d")))
+    assert "15 12 train, 2 val, 1 test" in page.text
+    assert "7 of 16 listed, 9 rejected" in page.text
+    assert "in train: never seen" in page.text
+    assert "unreadable 7 inputs" in page.text
+    # four keys in three variants, two keys of val, one of test; image and mask of each
+    assert len(page.images) == 2 * (4 * 3 + 2 + 1)
+    assert all(name in page.text for name in ('it\'s "quoted" & 100%20.png', "Straße/图像"))
+
+
+def test_dataset_without_copies_names_each_example(tmp_path: Path) -> None:
+    page = Page(draw(folders.write_dataset(tmp_path / "d", copies=0)))
+    assert len(page.images) == 2 * (3 + 2 + 1)
+    assert "v1.png" in page.text
+
+
+def test_dataset_whose_shard_is_damaged_says_so_in_place(tmp_path: Path) -> None:
+    folder = folders.write_dataset(tmp_path / "d")
+    (folder / "val-00000-of-00001.tfrecord").write_bytes(b"cut")
+    page = Page(draw(folder))
+    assert "val-00000-of-00001.tfrecord cannot be read" in page.text
+    assert len(page.images) == 2 * (4 * 3 + 1)
+
+
+def test_model(tmp_path: Path) -> None:
+    page = Page(draw(folders.write_bundle(tmp_path / "m")))
+    assert page.tags.count("svg") == 2
+    assert "best: 4" in page.text
+    assert "1,234,567 parameters" in page.text
+    assert page.text.index("Straße") < page.text.index("it's")
+    assert len(page.images) == 3 * 4
+
+
+def test_model_without_history_or_examples_still_has_its_scores(tmp_path: Path) -> None:
+    folder = folders.write_bundle(tmp_path / "m")
+    (folder / "history.csv").unlink()
+    (folder / "examples.parquet").unlink()
+    page = Page(draw(folder))
+    assert "svg" not in page.tags
+    assert "Mean IoU" in page.text
+
+
+def test_evaluation_shows_each_image_once_worst_first(tmp_path: Path) -> None:
+    page = Page(draw(folders.write_evaluation(tmp_path / "e", tmp_path / "raw")))
+    assert len(page.images) == 8 * 4
+    assert page.text.index("7.png") < page.text.index("1.png")
+    assert "8 of 17 listed, 9 rejected" in page.text
+
+
+def test_evaluation_of_a_split_finds_its_images_in_the_dataset(tmp_path: Path) -> None:
+    dataset = folders.write_dataset(tmp_path / "d")
+    folder = folders.write_split_evaluation(tmp_path / "e", dataset)
+    assert len(Page(draw(folder)).images) == 4 * 4
+    (dataset / "train-00000-of-00001.tfrecord").unlink()
+    page = Page(draw(folder))
+    assert page.images == []
+    assert page.text.count("is gone or damaged; the scores above still hold") == 4
+
+
+@pytest.mark.parametrize("gone", ["images", "masks"])
+def test_evaluation_says_which_source_is_gone(gone: str, tmp_path: Path) -> None:
+    folder = folders.write_evaluation(tmp_path / "e", tmp_path / "raw")
+    (tmp_path / f"raw/{gone}/3.png").unlink()
+    page = Page(draw(folder))
+    assert f"raw/{gone}/3.png: cannot be opened" in page.text
+    assert len(page.images) == 7 * 4
+
+
+def test_labels(tmp_path: Path) -> None:
+    page = Page(draw(folders.write_labels(tmp_path / "l", tmp_path / "batch")))
+    assert "8 of 17 listed, 9 rejected" in page.text
+    assert len(page.images) == 8 * 2  # the newest run's, each once
+    assert page.text.index("confidence 0.620") < page.text.index("confidence 0.900")
+    assert page.text.count("20260101") == 1  # the older run is listed
+    assert "current.sql" in page.text
+
+
+def test_labels_whose_image_is_gone_say_so_in_place(tmp_path: Path) -> None:
+    folder = folders.write_labels(tmp_path / "l", tmp_path / "batch")
+    (tmp_path / "batch/5.png").unlink()
+    page = Page(draw(folder))
+    assert "cannot be opened" in page.text
+    assert len(page.images) == 7 * 2
+
+
+def test_folder_names_are_escaped(tmp_path: Path) -> None:
+    folder = folders.write_bundle(tmp_path / "m <i> & [x] 100%20 é")
+    page = Page(draw(folder))
+    assert "m <i> & [x] 100%20 é" in page.text
+    assert "i" not in page.tags
+
+
+def test_missing_folder_and_foreign_folder_are_usage_errors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        draw(tmp_path / "none")
+    with pytest.raises(UsageError, match=r"dataset\.json, bundle\.json, metrics\.json"):
+        draw(tmp_path)
+
+
+def test_nothing_but_the_report_is_written(tmp_path: Path) -> None:
+    folder = folders.write_bundle(tmp_path / "m")
+    before = set(folder.iterdir())
+    draw(folder)
+    assert set(folder.iterdir()) - before == {folder / "report.html"}

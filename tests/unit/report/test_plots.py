@@ -1,0 +1,50 @@
+"""Plots: inline SVG in the page's colours, with no ids that clash, and text as it is."""
+
+import re
+from xml.etree import ElementTree
+
+from segflow.report import plots
+
+_SVG = "{http://www.w3.org/2000/svg}"
+
+
+def _parse(markup: str) -> ElementTree.Element:
+    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return ElementTree.fromstring(str(markup).replace("<svg", f"<svg {spaces}", 1))
+
+
+def _texts(markup: str) -> list[str]:
+    return [text.text or "" for text in _parse(markup).iter(f"{_SVG}text")]
+
+
+def test_curves_name_their_lines_and_mark_the_best_epoch() -> None:
+    lines = [plots.Curve("training", [3.0, 2.0]), plots.Curve("validation", [3.5, None])]
+    texts = _texts(plots.curves("Loss by epoch", [1, 2], lines, best_epoch=2))
+    assert {"training", "validation", "best: 2", "epoch"} <= set(texts)
+
+
+def test_text_is_escaped_and_no_formula() -> None:
+    name = "$a_1$ <script> & 'b'"
+    svg = plots.curves(f'"{name}"', [1], [plots.Curve(name, [1.0])], None)
+    assert name in _texts(svg)
+    assert _parse(svg).get("aria-label") == f'"{name}"'
+
+
+def test_colours_come_from_the_page() -> None:
+    svg = plots.histogram("score", [1, 0, 5], 0.25, 1.0)
+    assert "var(--first)" in svg
+    assert not re.search(r"#[0-9a-f]{6}\b", svg)
+
+
+def test_ids_are_those_referred_to_and_differ_between_plots() -> None:
+    curve = [plots.Curve("a", [1.0, 2.0])]
+    first, second = (plots.curves(title, [1, 2], curve, 1) for title in ("one", "two"))
+    ids = [set(re.findall(r' id="([^"]+)"', svg)) for svg in (first, second)]
+    referred = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", first))
+    assert ids[0] == referred
+    assert not ids[0] & ids[1]
+
+
+def test_equal_data_give_equal_plots() -> None:
+    first, second = (plots.histogram("score", [1, 2], 0, 1) for _ in range(2))
+    assert first == second
