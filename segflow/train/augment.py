@@ -1,0 +1,72 @@
+"""Random changes to a training example, drawn from a seed, in TensorFlow graphs.
+
+Geometry is one affine map, applied to the image bilinearly and to the mask by nearest
+neighbour, so that the two stay aligned and no id is invented.
+"""
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from segflow.train.config import AugmentationConfig
+
+_DRAWS = 6
+
+
+def augment(
+    image: Any, mask: Any, seed: Any, config: AugmentationConfig, ignore_id: int
+) -> tuple[Any, Any]:
+    """Flips, rotates, zooms and recolours one example.
+
+    Args:
+        image: float32 [h, w, 3] in 0-255.
+        mask: int32 [h, w] of ids.
+        seed: int32 [2]; equal seeds give equal results.
+        config: Which changes, and how large.
+        ignore_id: What mask pixels from outside the picture become.
+
+    Returns:
+        Image and mask of the same shapes and types. Image pixels from outside the picture are
+        its reflection.
+    """
+    draws = tf.unstack(tf.random.stateless_uniform([_DRAWS], seed))
+    matrix = _affine(draws, tf.shape(image), config)
+    image = _transform(image, matrix, "BILINEAR", "REFLECT", 0.0)
+    mask = _transform(mask[..., tf.newaxis], matrix, "NEAREST", "CONSTANT", float(ignore_id))
+    return _recolour(image, draws[4], draws[5], config), mask[..., 0]
+
+
+def _affine(draws: list[Any], shape: Any, config: AugmentationConfig) -> Any:
+    """From output to input pixel (x, y), about the centre: float32 [8] as TensorFlow takes it."""
+    flip_x = tf.where(draws[0] < config.flip_horizontal, -1.0, 1.0)
+    flip_y = tf.where(draws[1] < config.flip_vertical, -1.0, 1.0)
+    angle = (2.0 * draws[2] - 1.0) * math.radians(config.rotation)
+    low, high = (math.log(factor) for factor in config.zoom)
+    scale = tf.exp(-(low + draws[3] * (high - low)))  # even in the logarithm: 1/2 as often as 2
+    cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
+    a, b, c, d = cos * flip_x, -sin * flip_y, sin * flip_x, cos * flip_y
+    x, y = _centre(shape[1]), _centre(shape[0])
+    return tf.stack([a, b, x - a * x - b * y, c, d, y - c * x - d * y, 0.0, 0.0])
+
+
+def _centre(size: Any) -> Any:
+    return (tf.cast(size, tf.float32) - 1.0) / 2.0  # of pixel centres: 0 to size - 1
+
+
+def _transform(picture: Any, matrix: Any, interpolation: str, fill: str, value: float) -> Any:
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=picture[tf.newaxis],
+        transforms=matrix[tf.newaxis],
+        output_shape=tf.shape(picture)[:2],
+        fill_value=value,
+        interpolation=interpolation,
+        fill_mode=fill,
+    )[0]
+
+
+def _recolour(image: Any, shift: Any, stretch: Any, config: AugmentationConfig) -> Any:
+    delta = (2.0 * shift - 1.0) * 255.0 * config.brightness
+    factor = 1.0 + (2.0 * stretch - 1.0) * config.contrast
+    mean = tf.reduce_mean(image)
+    return tf.clip_by_value((image - mean) * factor + mean + delta, 0.0, 255.0)

@@ -1,0 +1,157 @@
+"""The model bundle: the contract between training and whoever uses the model.
+
+Reading one loads nothing heavy; `Bundle.load_model` loads Keras.
+"""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segflow import __version__, hashing, storage
+from segflow.dataset import Dataset, check_file
+from segflow.errors import UsageError
+from segflow.label_map import LabelMap
+
+if TYPE_CHECKING:
+    import keras
+
+FORMAT_VERSION = 1
+RECORD_NAME = "bundle.json"
+MODEL_NAME = "model.keras"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle folder whose `bundle.json` and model file have been checked.
+
+    Attributes:
+        folder: Where it lies.
+        label_map: What the logits stand for, in order of id.
+        image_size: (height, width) in pixels that the model takes.
+        resize: The policy that brings an image to that size, as in the dataset.
+        fingerprint: SHA-256 over the model file and how it is used.
+        record: The whole of `bundle.json`.
+    """
+
+    folder: Path
+    label_map: LabelMap
+    image_size: tuple[int, int]
+    resize: str
+    fingerprint: str
+    record: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Bundle":
+        """Reads `bundle.json` and compares the model file with it.
+
+        Raises:
+            UsageError: The folder holds no bundle, its record is not sound, or the model file is
+                missing or not the recorded one.
+        """
+        folder = Path(folder)
+        path = folder / RECORD_NAME
+        if not path.is_file():
+            state = "holds no bundle.json" if folder.is_dir() else "does not exist"
+            raise UsageError(f"model {folder}: {state}; make one with 'segflow train'")
+        try:
+            bundle = cls._from_record(folder, storage.read_json(path))
+            model = bundle.record["model"]
+            size, sha256 = int(model["bytes"]), str(model["sha256"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"model {path}: not a bundle record: {error!r}") from error
+        check_file(bundle.model_path, size, sha256)
+        if bundle.fingerprint != _fingerprint(bundle.record):
+            raise UsageError(f"model {path}: its fingerprint does not fit; it was edited by hand")
+        return bundle
+
+    @classmethod
+    def _from_record(cls, folder: Path, record: Mapping[str, Any]) -> "Bundle":
+        if record["format_version"] != FORMAT_VERSION:
+            raise UsageError(
+                f"model {folder}: format version {record['format_version']}, this segflow reads "
+                f"{FORMAT_VERSION}; train again or use another version"
+            )
+        height, width = record["image_size"]
+        return cls(
+            folder=folder,
+            label_map=LabelMap.from_dict(record["label_map"], str(folder / RECORD_NAME)),
+            image_size=(int(height), int(width)),
+            resize=record["resize"],
+            fingerprint=record["fingerprint"],
+            record=record,
+        )
+
+    @property
+    def model_path(self) -> Path:
+        """The Keras file."""
+        return self.folder / MODEL_NAME
+
+    def load_model(self) -> "keras.Model":
+        """The uncompiled model: pixels 0-255 [batch, h, w, 3] to float32 logits [batch, h, w, n].
+
+        Only layers of Keras itself are loaded: `safe_mode` refuses code in the file.
+        """
+        import keras
+
+        return keras.models.load_model(self.model_path, compile=False, safe_mode=True)
+
+
+def write_record(
+    folder: str | Path,
+    dataset: Dataset,
+    *,
+    architecture: Mapping[str, Any],
+    training: Mapping[str, Any],
+    scores: Mapping[str, Any],
+) -> Bundle:
+    """Commits a bundle whose other files are in place: writes `bundle.json`.
+
+    Args:
+        folder: Where `model.keras` lies.
+        dataset: What the model was trained on.
+        architecture: Name, parameters, size.
+        training: Settings and course of the training.
+        scores: As `segflow.scores.summarize` gives them, and what they were measured on.
+    """
+    folder = Path(folder)
+    model = folder / MODEL_NAME
+    record: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "label_map": dataset.label_map.to_dict(),
+        "class_names": list(dataset.label_map.names),
+        "image_size": list(dataset.image_size),
+        "resize": dataset.resize,
+        "normalisation": {"input": "RGB, 0-255", "inside_model": "x / 127.5 - 1"},
+        "architecture": dict(architecture),
+        "training": dict(training),
+        "dataset": {"fingerprint": dataset.fingerprint, "path": str(dataset.folder)},
+        "metrics": {k: v for k, v in scores.items() if k != "confusion_matrix"},
+        "confusion_matrix": scores["confusion_matrix"],
+        "model": {
+            "file": MODEL_NAME,
+            "bytes": model.stat().st_size,
+            "sha256": hashing.sha256_file(model),
+        },
+        "versions": {
+            "segflow": __version__,
+            **{name: version(name) for name in ("keras", "tensorflow", "numpy")},
+            "python": platform.python_version(),
+        },
+    }
+    storage.put(
+        folder / RECORD_NAME, storage.to_json({**record, "fingerprint": _fingerprint(record)})
+    )
+    return Bundle.load(folder)
+
+
+def _fingerprint(record: Mapping[str, Any]) -> str:
+    """Whatever decides a label: the model, what its logits mean, and how it is fed."""
+    return hashing.fingerprint(
+        {
+            "model": record["model"]["sha256"],
+            **{name: record[name] for name in ("label_map", "image_size", "resize")},
+        }
+    )

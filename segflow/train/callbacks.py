@@ -1,0 +1,155 @@
+"""What happens during `fit` besides the steps: guards, the clock, checkpoints."""
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from segflow import scores, storage
+from segflow.errors import JobError
+from segflow.train import checkpoint
+from segflow.train.config import TrainConfig
+from segflow.train.metrics import ConfusionMatrix
+from segflow.train.output import STATE_FOLDER
+from segflow.train.state import EpochRow, TrainingState
+
+
+class StopOnNonFiniteLoss(keras.callbacks.Callback):
+    """Ends the training with a `JobError` at the first batch whose loss is not a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Notes the epoch for the message."""
+        self._epoch = epoch + 1
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Looks at the epoch's mean loss, which stays non-finite once it is."""
+        if logs is not None and not math.isfinite(float(logs["loss"])):
+            raise JobError(
+                f"the loss is {float(logs['loss'])} in epoch {self._epoch}, batch {batch + 1}; "
+                "the epochs before it are kept: lower --learning-rate and train in a new folder"
+            )
+
+
+class AverageMovingStatistics(keras.callbacks.Callback):
+    """Makes the replicas' moving statistics equal before they are used or stored.
+
+    Keras lets each replica of a `MirroredStrategy` move its own batch-norm statistics, and reads
+    the first's. Their mean is what a checkpoint must hold for a resumed training to be exact.
+    """
+
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Averages over the replicas."""
+        for variable in self.model.non_trainable_variables:
+            replicas = tf.distribute.get_strategy().experimental_local_results(variable.value)
+            if variable.dtype.startswith("float") and len(replicas) > 1:
+                variable.assign(tf.add_n([r.read_value() for r in replicas]) / len(replicas))
+
+
+class EpochRecorder(keras.callbacks.Callback):
+    """Keeps the history, stores a checkpoint at each epoch's end, and decides when to stop.
+
+    Args:
+        config: When to stop.
+        metric: The compiled metric; after validation it holds the validation's counts.
+        start: What the training goes on from, or a state without epochs.
+        best_weights: The weights of its best epoch; None without one.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        metric: ConfusionMatrix,
+        start: TrainingState,
+        best_weights: checkpoint.Arrays | None,
+    ) -> None:
+        super().__init__()
+        self.state = start
+        self.best_weights: checkpoint.Arrays = best_weights or []
+        self._config = config
+        self._metric = metric
+        self._output = Path(config.output)
+        self._seconds_before = start.seconds
+        self._began = self._epoch_began = self._steps_ended = 0.0
+        self._steps = 0
+
+    @property
+    def seconds(self) -> float:
+        """Time of all epochs so far, those before a resumption included."""
+        return self._seconds_before + time.monotonic() - self._began
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Starts the training's clock."""
+        self._began = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Starts the epoch's clock."""
+        self._epoch_began, self._steps = time.monotonic(), 0
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Ends the epoch early when the time is up; it is still validated and stored."""
+        self._steps, self._steps_ended = batch + 1, time.monotonic()
+        if self._time_is_up():
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Adds the epoch to the history and stores everything."""
+        state = self.state.with_row(self._row(epoch + 1, logs or {}))
+        weights = read_variables(self.model.variables)
+        if state.best_epoch == state.epochs_done:
+            self.best_weights = weights
+        self.state = state.with_stop(self._reason_to_stop(state))
+        self.model.stop_training = self.state.stopped is not None
+        optimizer = read_variables(self.model.optimizer.variables)
+        checkpoint.save(
+            self._output / STATE_FOLDER,
+            checkpoint.Checkpoint(self.state, weights, optimizer, self.best_weights),
+        )
+        storage.put(self._output / "history.csv", self.state.history_csv())
+
+    def _row(self, epoch: int, logs: Mapping[str, Any]) -> EpochRow:
+        validation = scores.summarize(self._metric.numpy(), ())
+        images = self._steps * self._config.batch_size
+        return EpochRow(
+            epoch=epoch,
+            loss=float(logs["loss"]),
+            mean_iou=float(logs["mean_iou"]),
+            val_loss=float(logs["val_loss"]),
+            val_mean_iou=validation["mean_iou"],
+            val_pixel_accuracy=validation["pixel_accuracy"],
+            learning_rate=float(self.model.optimizer.learning_rate),
+            seconds=time.monotonic() - self._epoch_began,
+            images_per_second=images / max(1e-9, self._steps_ended - self._epoch_began),
+        )
+
+    def _time_is_up(self) -> bool:
+        limit = self._config.max_minutes
+        return limit is not None and self.seconds >= 60.0 * limit
+
+    def _reason_to_stop(self, state: TrainingState) -> str | None:
+        if self._time_is_up():
+            return "max_minutes"
+        if state.epochs_done >= self._config.epochs:
+            return "epochs"
+        patience = self._config.patience
+        if patience is not None and state.epochs_done - state.best_epoch >= patience:
+            return "patience"
+        return None
+
+
+def read_variables(variables: list[keras.Variable]) -> checkpoint.Arrays:
+    """Copies of the variables' values."""
+    return [keras.ops.convert_to_numpy(v).copy() for v in variables]
+
+
+def write_variables(variables: list[keras.Variable], arrays: checkpoint.Arrays) -> None:
+    """The inverse of `read_variables`."""
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)

@@ -1,0 +1,175 @@
+"""Batches from a dataset's TFRecord shards, in a bounded amount of memory.
+
+What epoch e holds is a function of (seed, e) alone: the order of the shards, the shuffling and
+each example's augmentation. So a resumed training sees what an undisturbed one would, and the
+devices never wait for an epoch to begin, as the next one is read while the last one ends.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+
+from segflow.dataset import Dataset, Split
+from segflow.train.augment import augment
+from segflow.train.config import TrainConfig, steps_per_epoch
+
+_WINDOW_BYTES = 128 * 2**20  # of encoded examples that are shuffled together
+_OPEN_SHARDS = 8
+_PREFETCHED_BATCHES = 4
+
+# What a random key is for; without it, two uses in one epoch would draw the same numbers.
+_ORDER, _SHUFFLE, _AUGMENT = 0, 1, 2
+
+_FEATURES = {
+    "image/encoded": tf.io.FixedLenFeature([], tf.string),
+    "image/segmentation/class/encoded": tf.io.FixedLenFeature([], tf.string),
+    "image/source_id": tf.io.FixedLenFeature([], tf.string),
+}
+
+
+def training_batches(dataset: Dataset, config: TrainConfig, first_epoch: int) -> tf.data.Dataset:
+    """The batches of epochs `first_epoch` to the last, one epoch after the other.
+
+    Each epoch takes `steps_per_epoch` full batches of its shuffled examples.
+
+    Returns:
+        (image, mask): float32 [batch, h, w, 3] in 0-255 and int32 [batch, h, w].
+
+    Raises:
+        UsageError: The split holds fewer examples than a batch.
+    """
+    split = dataset.split("train")
+    taken = steps_per_epoch(split.examples, config.batch_size) * config.batch_size
+    decode = _Decoder(dataset)
+    ignore_id = dataset.label_map.ignore_id
+
+    def one_epoch(epoch: Any) -> tf.data.Dataset:
+        records = _shuffled(dataset, split, config.seed, epoch).take(taken)
+        return records.map(lambda index, record: (epoch, index, record))
+
+    def example(epoch: Any, index: Any, record: Any) -> tuple[Any, Any]:
+        image, mask, _ = decode(record)
+        if not config.augmentation.enabled:
+            return image, mask
+        seed = tf.random.fold_in(_key(config.seed, _AUGMENT, epoch), index)
+        return augment(image, mask, seed, config.augmentation, ignore_id)
+
+    epochs = tf.data.Dataset.range(first_epoch, config.epochs)
+    examples = epochs.flat_map(one_epoch).map(example, num_parallel_calls=tf.data.AUTOTUNE)
+    return _finished(examples.batch(config.batch_size, drop_remainder=True))
+
+
+def evaluation_batches(dataset: Dataset, split_name: str, batch_size: int) -> tf.data.Dataset:
+    """A split in stored order; the last batch is filled up with wholly ignored images.
+
+    The weights make a mean over the filled-up batches the mean over the split: examples /
+    (images with the filling) turned upside down for its examples, 0 for the filling.
+
+    Returns:
+        (image, mask, weight): float32 [batch, h, w, 3], int32 [batch, h, w], float32 [batch].
+    """
+    split = dataset.split(split_name)
+    filling = -split.examples % batch_size
+    weight = (split.examples + filling) / split.examples
+    height, width = dataset.image_size
+    ignored = (
+        tf.zeros((1, height, width, 3)),
+        tf.fill((1, height, width), dataset.label_map.ignore_id),
+        tf.zeros((1,)),
+    )
+    decoded = stored_examples(dataset, split_name)
+    examples = decoded.map(lambda image, mask, _: (image, mask, weight))
+    padding = tf.data.Dataset.from_tensor_slices(ignored).repeat(filling)
+    return _finished(examples.concatenate(padding).batch(batch_size, drop_remainder=True))
+
+
+def stored_examples(dataset: Dataset, split_name: str) -> tf.data.Dataset:
+    """A split in stored order, decoded.
+
+    Returns:
+        (image, mask, key): float32 [h, w, 3] in 0-255, int32 [h, w], string.
+    """
+    split = dataset.split(split_name)
+    records = tf.data.TFRecordDataset([str(p) for p in dataset.shard_paths(split_name)])
+    counted = records.apply(tf.data.experimental.assert_cardinality(split.examples))
+    return counted.map(_Decoder(dataset), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+class _Decoder:
+    """Turns a serialised example into image, mask and key, and refuses unknown ids."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._shape = dataset.image_size
+        self._label_map = dataset.label_map
+        # The default, uint8, would cut a 16-bit id to its upper half.
+        self._mask_type = tf.as_dtype(dataset.label_map.dtype)
+
+    def __call__(self, record: Any) -> tuple[Any, Any, Any]:
+        features = tf.io.parse_single_example(record, _FEATURES)
+        image = tf.io.decode_image(features["image/encoded"], channels=3, expand_animations=False)
+        mask = tf.io.decode_png(
+            features["image/segmentation/class/encoded"], channels=1, dtype=self._mask_type
+        )
+        image = tf.ensure_shape(tf.cast(image, tf.float32), (*self._shape, 3))
+        mask = tf.ensure_shape(tf.cast(mask[..., 0], tf.int32), self._shape)
+        known = (mask < self._label_map.num_classes) | (mask == self._label_map.ignore_id)
+        key = features["image/source_id"]
+        tf.debugging.Assert(tf.reduce_all(known), ["unknown id in the mask of", key])
+        return image, mask, key
+
+
+def _shuffled(dataset: Dataset, split: Split, seed: int, epoch: Any) -> tf.data.Dataset:
+    """(example's index in the split, record) of every example, in an order of (seed, epoch).
+
+    Shards are shuffled and read several at a time, then their records are shuffled by the window.
+    TensorFlow's own `shuffle` would do the latter, but mixes in its global seed.
+    """
+    files = tf.constant([str(p) for p in dataset.shard_paths(split.name)])
+    offsets = tf.constant(_offsets(s.examples for s in split.shards), tf.int64)
+    shuffle_key = _key(seed, _SHUFFLE, epoch)
+
+    def one_shard(shard: Any) -> tf.data.Dataset:
+        return tf.data.TFRecordDataset(files[shard]).enumerate(offsets[shard])
+
+    def one_window(number: Any, window: tuple[Any, Any]) -> tf.data.Dataset:
+        places = tf.range(tf.size(window[0]))
+        places = tf.random.experimental.stateless_shuffle(
+            places, tf.random.fold_in(shuffle_key, number)
+        )
+        return tf.data.Dataset.from_tensor_slices(tuple(tf.gather(w, places) for w in window))
+
+    order = tf.random.experimental.stateless_shuffle(
+        tf.range(len(split.shards)), _key(seed, _ORDER, epoch)
+    )
+    shards = tf.data.Dataset.from_tensor_slices(order)
+    records = shards.interleave(one_shard, cycle_length=_OPEN_SHARDS, num_parallel_calls=None)
+    counted = records.apply(tf.data.experimental.assert_cardinality(split.examples))
+    return counted.batch(_window_examples(split)).enumerate().flat_map(one_window)
+
+
+def _window_examples(split: Split) -> int:
+    """How many encoded examples fit `_WINDOW_BYTES`."""
+    mean_bytes = sum(s.bytes for s in split.shards) / split.examples
+    return min(split.examples, max(1, int(_WINDOW_BYTES / mean_bytes)))
+
+
+def _offsets(counts: Iterable[int]) -> list[int]:
+    """Index of the first example of each shard."""
+    offsets = [0]
+    for count in counts:
+        offsets.append(offsets[-1] + count)
+    return offsets[:-1]
+
+
+def _key(seed: int, purpose: int, epoch: Any) -> Any:
+    """A random key, int32 [2], that depends on its arguments alone."""
+    return tf.random.fold_in(tf.constant([seed, purpose]), epoch)
+
+
+def _finished(batches: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    # One process reads all: replicas get their share of each batch, not of the files.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return batches.prefetch(_PREFETCHED_BATCHES).with_options(options)

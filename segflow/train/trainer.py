@@ -1,0 +1,110 @@
+"""`train`: from a dataset to a committed model bundle."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from segflow import scores, storage
+from segflow.dataset import Dataset
+from segflow.errors import UsageError
+from segflow.models.registry import find_architecture
+from segflow.train.bundle import MODEL_NAME, write_record
+from segflow.train.config import TrainConfig, steps_per_epoch
+from segflow.train.output import STATE_FOLDER, finished_bundle, prepare_output
+from segflow.train.quiet import quiet_import
+
+if TYPE_CHECKING:
+    from segflow.train.fitting import Fitted
+
+EXAMPLES_NAME = "examples.parquet"
+
+
+def train(config: TrainConfig, console: Console | None = None) -> Path:
+    """Trains as `config` says and commits the bundle in `config.output`.
+
+    Everything that can be checked is checked first, without TensorFlow. An interrupted training
+    is continued with `config.resume`; a finished one is left as it is.
+
+    Args:
+        config: What to train on, what, how, and where to.
+        console: Where progress goes; standard error by default.
+
+    Returns:
+        The folder of the bundle.
+
+    Raises:
+        UsageError: The dataset, the settings or the output folder do not allow it.
+        JobError: The training failed after it had begun.
+    """
+    console = console or Console(stderr=True)
+    dataset = Dataset.load(config.dataset)
+    output = Path(config.output)
+    if finished_bundle(config, dataset) is not None:
+        console.print(f"{output}: this training is finished; nothing left to do")
+    else:
+        _check_dataset(dataset, config)
+        prepare_output(config, dataset)
+        _train(config, dataset, console)
+    shutil.rmtree(output / STATE_FOLDER, ignore_errors=True)
+    return output
+
+
+def _check_dataset(dataset: Dataset, config: TrainConfig) -> None:
+    if "val" not in dataset.splits or not dataset.splits["val"].examples:
+        raise UsageError(
+            f"dataset {dataset.folder}: no examples in a split 'val', which picks the best "
+            "weights; ingest it with --splits train=0.8,val=0.2"
+        )
+    steps_per_epoch(dataset.split("train").examples, config.batch_size)
+    dataset.check_shards(["train", "val"])
+
+
+def _train(config: TrainConfig, dataset: Dataset, console: Console) -> None:
+    with quiet_import():  # takes seconds, so it comes after all that can be checked without it
+        from segflow.train.fitting import fit
+    _write_bundle(config, dataset, fit(config, dataset, console))
+
+
+def _write_bundle(config: TrainConfig, dataset: Dataset, fitted: "Fitted") -> None:
+    """Scores the best weights on the validation split, writes the files, and commits them."""
+    from segflow.train.scoring import score_split, write_examples
+
+    output, split = Path(config.output), dataset.split("val")
+    found = score_split(fitted.model, dataset, split.name, config.batch_size)
+    examples, model = (output / STATE_FOLDER / f".{name}" for name in (EXAMPLES_NAME, MODEL_NAME))
+    write_examples(examples, found, dataset.label_map.dtype)
+    fitted.model.save(model)
+    for path in (examples, model):
+        storage.sync(path)
+        storage.publish(path, output / path.name[1:])
+    storage.put(output / "history.csv", fitted.state.history_csv())
+    summary = scores.summarize(found.confusion, dataset.label_map.names)
+    write_record(
+        output,
+        dataset,
+        architecture=_architecture(config, fitted),
+        training=_training(config, fitted),
+        scores={**summary, "split": split.name, "examples": split.examples},
+    )
+
+
+def _architecture(config: TrainConfig, fitted: "Fitted") -> dict[str, Any]:
+    return {
+        "name": config.architecture,
+        "parameters": config.model_parameters,
+        "paper": find_architecture(config.architecture).paper,
+        "weights": fitted.model.count_params(),
+    }
+
+
+def _training(config: TrainConfig, fitted: "Fitted") -> dict[str, Any]:
+    state = fitted.state
+    return {
+        **config.identity(),
+        "epochs_run": state.epochs_done,
+        "best_epoch": state.best_epoch,
+        "stopped": state.stopped,
+        "seconds": state.seconds,
+    }
