@@ -3,10 +3,9 @@
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
-from pipelines import cli
+from pipelines import cli, tables
 from segflow.data.command import ingest
 from segflow.data.config import IngestConfig
 from segflow.dataset import Dataset
@@ -19,15 +18,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _execute(config: IngestConfig, beam_flags: Sequence[str]) -> None:
     dataset = ingest(config, beam_flags)
-    from segflow.report import draw  # plots take a second to import
-
-    report = draw(dataset.folder)
-    console = Console()
-    console.print(_table(dataset))
-    inputs = dataset.record["inputs"]
-    counts = f"{inputs['accepted']} accepted + {inputs['rejected']} rejected"
-    console.print(f"{inputs['listed']} listed = {counts}", highlight=False)
-    console.print(f"report: {report}", highlight=False, soft_wrap=True)
+    tables.print_table(_table(dataset))
+    tables.print_inputs(dataset.record["inputs"])
+    tables.print_report(dataset.folder)
 
 
 def _table(dataset: Dataset) -> Table:

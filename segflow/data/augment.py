@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from segflow import hashing
-from segflow.data.config import AugmentConfig
+from segflow.data.config import AugmentationConfig
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Augmentation:
     saturation: float
 
 
-def choose(config: AugmentConfig, seed: int, key: str, variant: int) -> Augmentation:
+def choose(config: AugmentationConfig, seed: int, key: str, variant: int) -> Augmentation:
     """The augmentation of a key's variant: a pure function of its arguments."""
     random = np.random.default_rng(hashing.stable_seed("augment", seed, key, variant))
 
@@ -43,10 +43,10 @@ def choose(config: AugmentConfig, seed: int, key: str, variant: int) -> Augmenta
         return float(1 + random.uniform(-spread, spread))
 
     return Augmentation(
-        mirror=bool(random.random() < config.horizontal_flip),
-        upside_down=bool(random.random() < config.vertical_flip),
+        mirror=bool(random.random() < config.flip_horizontal),
+        upside_down=bool(random.random() < config.flip_vertical),
         rotation=float(random.uniform(-config.rotation, config.rotation)),
-        zoom=float((1 + config.zoom) ** random.uniform(-1, 1)),
+        zoom=math.exp(random.uniform(math.log(config.zoom[0]), math.log(config.zoom[1]))),
         brightness=factor(config.brightness),
         contrast=factor(config.contrast),
         saturation=factor(config.saturation),

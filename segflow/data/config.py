@@ -39,17 +39,17 @@ class DecodeLimits:
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
+class AugmentationConfig:
     """What the augmented copies of training examples go through; image and mask together."""
 
-    horizontal_flip: float = 0.5
+    flip_horizontal: float = 0.5
     """Probability of a mirror image."""
-    vertical_flip: float = 0.0
+    flip_vertical: float = 0.0
     """Probability of turning upside down."""
     rotation: float = 10.0
     """Largest rotation either way, in degrees."""
-    zoom: float = 0.2
-    """Largest change of scale: 0.2 means factors from 1/1.2 to 1.2."""
+    zoom: tuple[float, float] = (0.8, 1.25)
+    """Smallest and largest magnification."""
     brightness: float = 0.2
     """Largest change of brightness, as a share."""
     contrast: float = 0.2
@@ -58,10 +58,14 @@ class AugmentConfig:
     """Largest change of saturation, as a share."""
 
     def __post_init__(self) -> None:
-        for name in ("horizontal_flip", "vertical_flip", "brightness", "contrast", "saturation"):
-            require_range(f"--augment.{name.replace('_', '-')}", getattr(self, name), 0, 1)
-        require_range("--augment.rotation", self.rotation, 0, 180)
-        require_range("--augment.zoom", self.zoom, 0, 10)
+        for name in ("flip_horizontal", "flip_vertical", "brightness", "contrast", "saturation"):
+            require_range(f"--augmentation.{name.replace('_', '-')}", getattr(self, name), 0, 1)
+        require_range("--augmentation.rotation", self.rotation, 0, 180)
+        if not 0.05 <= self.zoom[0] <= self.zoom[1] <= 20:
+            raise UsageError(
+                "--augmentation.zoom must be a smaller and a larger factor between 0.05 and 20, "
+                f"found {self.zoom[0]} {self.zoom[1]}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +78,7 @@ class ExampleConfig:
     """stretch to the size, or letterbox: keep the aspect ratio and pad (padding is ignored)."""
     augment_copies: int = 0
     """Augmented copies of every training example, besides the example itself."""
-    augment: AugmentConfig = AugmentConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
     image_format: Literal["jpeg", "png"] = "jpeg"
     """Format of stored images; masks are always PNG."""
     jpeg_quality: int = 95

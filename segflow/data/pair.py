@@ -104,7 +104,7 @@ def make_example(
     image = resize.resize_image(pair.image, placement)
     mask = resize.resize_mask(pair.mask, placement, label_map.ignore_id)
     if variant:
-        chosen = augment.choose(config.augment, config.seed, key, variant)
+        chosen = augment.choose(config.augmentation, config.seed, key, variant)
         image, mask = augment.apply(chosen, image, mask, label_map.ignore_id)
     counts = count_pixels(mask, label_map)
     record = Record(

@@ -1,6 +1,6 @@
 """Options of `segflow label`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ class LabelConfig:
     encoded while the model works on another. Does not change any result."""
     shard_size: int = 256
     """Images a shard: what is lost at most when a worker dies, and rows of a part file."""
-    limits: DecodeLimits = DecodeLimits()
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
     max_reject_fraction: float = 0.05
     """Share of the images that may be rejected; above it nothing is committed (exit code 3)."""
 

@@ -144,9 +144,7 @@ class LabelWork:
             outcomes[index] = labelled(
                 rows[index]["image_uri"],
                 sha256,
-                prediction.mask,
-                prediction.confidence,
-                prediction.class_confidence,
+                prediction,
                 self.config.mask_format,
                 bundle.label_map,
                 bundle.fingerprint,

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
@@ -12,27 +11,10 @@ from numpy.typing import NDArray
 
 from segflow.data import resize
 from segflow.data.resize import Placement
+from segflow.label.prediction import Prediction
 from segflow.train.bundle import Bundle
 
 DEFAULT_BATCH_SIZE = 8
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model says of one image.
-
-    Attributes:
-        mask: Class ids at the image's size, uint8 or uint16 [height, width]: the logits resized
-            bilinearly, then argmax.
-        confidence: Largest class probability, averaged over the pixels at the model's
-            resolution, padding left out.
-        class_confidence: The same over the pixels of each class, float64 [n]; NaN where the
-            class has none at the model's resolution.
-    """
-
-    mask: NDArray[Any]
-    confidence: float
-    class_confidence: NDArray[np.float64]
 
 
 class Predictor:
@@ -90,7 +72,7 @@ class Predictor:
         """
         if isinstance(images, np.ndarray) and images.ndim == 3:
             return self.segment([images])[0].mask
-        return [prediction.mask for prediction in self.segment(images)]
+        return [prediction.mask for prediction in self.segment(list(images))]
 
     def segment(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
         """Segments images, with confidences.

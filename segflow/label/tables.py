@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segflow.data.masks import encode_mask
 from segflow.label.config import MaskFormat
+from segflow.label.prediction import Prediction
 from segflow.label_map import LabelMap
 
 IMAGES_SCHEMA = pa.schema(
@@ -61,9 +62,7 @@ class Labelled:
 def labelled(
     uri: str,
     sha256: str,
-    mask: NDArray[Any],
-    confidence: float,
-    class_confidence: NDArray[np.float64],
+    prediction: Prediction,
     mask_format: MaskFormat,
     label_map: LabelMap,
     model_fingerprint: str,
@@ -73,13 +72,12 @@ def labelled(
     Args:
         uri: As listed.
         sha256: Of the image file's bytes, in hex.
-        mask: Class ids at the image's size, [height, width].
-        confidence: Of the image.
-        class_confidence: By class id, NaN where there is none, [n].
+        prediction: Of the image.
         mask_format: How to store the mask.
         label_map: The model's.
         model_fingerprint: The bundle's.
     """
+    mask = prediction.mask
     counts = np.bincount(mask.ravel(), minlength=label_map.num_classes)
     image = {
         "image_uri": uri,
@@ -88,7 +86,7 @@ def labelled(
         "width": mask.shape[1],
         "mask": encode(mask, mask_format),
         "mask_format": mask_format,
-        "mean_confidence": confidence,
+        "mean_confidence": prediction.confidence,
         "model_fingerprint": model_fingerprint,
     }
     areas = [
@@ -99,7 +97,7 @@ def labelled(
             "pixels": int(counts[c.id]),
             "fraction": int(counts[c.id]) / mask.size,
             "area": None,
-            "mean_confidence": _or_none(class_confidence[c.id]),
+            "mean_confidence": _or_none(prediction.class_confidence[c.id]),
         }
         for c in label_map.classes
         if counts[c.id]

@@ -1,0 +1,51 @@
+"""What the programs print at their end."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+_CONSOLE = Console(highlight=False, markup=False, soft_wrap=True)
+
+
+def print_line(text: str) -> None:
+    """Prints one line, however long."""
+    _CONSOLE.print(text)
+
+
+def print_table(table: Table) -> None:
+    """Prints a table."""
+    _CONSOLE.print(table)
+
+
+def print_scores(title: str, metrics: Mapping[str, Any]) -> None:
+    """Prints per-class scores, and mean IoU and pixel accuracy to full precision."""
+    table = Table(title=title)
+    table.add_column("class")
+    columns = ("iou", "dice", "precision", "recall")
+    for column in (*columns, "pixels"):
+        table.add_column(column, justify="right")
+    for name, scores in metrics["per_class"].items():
+        numbers = ["-" if scores[c] is None else f"{scores[c]:.3f}" for c in columns]
+        table.add_row(name, *numbers, f"{scores['pixels']:,}")
+    print_table(table)
+    print_line(f"mean IoU: {metrics['mean_iou']}")
+    print_line(f"pixel accuracy: {metrics['pixel_accuracy']}")
+
+
+def print_inputs(inputs: Mapping[str, Any]) -> None:
+    """Prints listed = accepted + rejected, and the rejects by code."""
+    codes = ", ".join(f"{count} {code}" for code, count in inputs["by_code"].items())
+    print_line(
+        f"{inputs['listed']} listed = {inputs['accepted']} accepted + "
+        f"{inputs['rejected']} rejected" + (f" ({codes})" if codes else "")
+    )
+
+
+def print_report(folder: str | Path) -> None:
+    """Draws the folder's report and says where it lies."""
+    from segflow.report import draw  # plots take a second to import
+
+    print_line(f"report: {draw(folder)}")

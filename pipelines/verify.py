@@ -1,0 +1,41 @@
+"""`segflow verify`: re-reads any output folder and checks counts and checksums."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from pipelines import cli
+from segflow.errors import JobError
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """Re-reads any output folder and checks counts and checksums; writes nothing."""
+
+    folder: Annotated[str, tyro.conf.Positional]
+    """A dataset, model bundle, evaluation, or labels."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    return cli.run("verify", VerifyConfig, _execute, argv)
+
+
+def _execute(config: VerifyConfig, _: Sequence[str]) -> None:
+    from segflow.verify import verify
+
+    kind, problems = verify(config.folder)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for problem in problems:
+        console.print(problem)
+    if problems:
+        raise JobError(f"{config.folder}: {kind} with {len(problems)} problems, listed above")
+    console.print(f"{config.folder}: {kind}, all counts and checksums as recorded")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""`segflow evaluate` from config to commit, but for the command line."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from segflow import storage
+from segflow.data.layouts import find_layout
+from segflow.data.planning import PairPlan
+from segflow.dataset import Dataset
+from segflow.errors import UsageError
+from segflow.evaluate.config import EvaluateConfig
+from segflow.evaluate.evaluation import LIBRARIES, RECORD_NAME, EvaluateJob
+from segflow.evaluate.sources import SplitPlan
+from segflow.jobs import progress
+from segflow.jobs.launch import (
+    Launch,
+    refuse_other_output,
+    remove_other_runs,
+    require_free,
+)
+from segflow.train.bundle import Bundle
+
+
+def evaluate(
+    config: EvaluateConfig, flags: Sequence[str] = (), console: Console | None = None
+) -> Mapping[str, Any]:
+    """Scores a bundle, goes on with an interrupted run, or finds that nothing is left to do.
+
+    Args:
+        config: The options.
+        flags: Beam's flags.
+        console: Where progress goes; default: stderr.
+
+    Returns:
+        The contents of `metrics.json`.
+
+    Raises:
+        UsageError: Bad input, found before any work began.
+        RejectBudgetError: More rejects than allowed.
+        JobError: The job failed.
+    """
+    console = console or progress.new_console()
+    bundle = Bundle.load(config.model)
+    output = Path(config.output)
+    plan = _split_plan(config, bundle) if config.dataset is not None else _raw_plan(config)
+    recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
+    if (output / RECORD_NAME).is_file():
+        refuse_other_output(output, RECORD_NAME, recorded)
+        console.print(f"{output}: complete already, nothing left to do", highlight=False)
+    else:
+        require_free(output, ("images", "rejects"))
+        job = EvaluateJob(config, bundle.label_map, bundle.fingerprint)
+        Launch(job, output, recorded, LIBRARIES, plan, flags)(console)
+        remove_other_runs(output, storage.read_json(output / RECORD_NAME)["run"])
+    return dict(storage.read_json(output / RECORD_NAME))
+
+
+def _split_plan(config: EvaluateConfig, bundle: Bundle) -> SplitPlan:
+    dataset = Dataset.load(config.dataset or "")
+    dataset.split(config.split)
+    if dataset.label_map != bundle.label_map:
+        raise UsageError(
+            f"dataset {dataset.folder} and model {bundle.folder} have different label maps: "
+            f"{', '.join(dataset.label_map.names)} and {', '.join(bundle.label_map.names)}; "
+            "score a model on a dataset made with its label map"
+        )
+    return SplitPlan(dataset, config.split)
+
+
+def _raw_plan(config: EvaluateConfig) -> PairPlan:
+    images = config.images or ""
+    layout, _ = find_layout(config.layout, images, config.masks)
+    return PairPlan(
+        layout=layout,
+        images=images,
+        masks=config.masks,
+        seed=0,
+        shares={"all": 1.0},
+        rows_per_shard=lambda _: config.shard_size,
+    )

@@ -1,0 +1,58 @@
+"""Options of `segflow evaluate`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from segflow.data.config import DecodeLimits, require_range
+from segflow.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Scores of a bundle on a dataset split, or on raw image/mask pairs at their own size."""
+
+    model: str
+    """Model bundle, as written by train."""
+    output: str
+    """Folder to write metrics, per-image scores and the report to."""
+    dataset: str | None = None
+    """Dataset whose split to score on; else --images and --masks."""
+    split: str = "val"
+    """Split of --dataset; augmented copies are left out."""
+    images: str | None = None
+    """Folder or glob of raw images, or the root of a data set for a layout other than paired."""
+    masks: str | None = None
+    """Folder or glob of raw masks, paired with --images by stem."""
+    layout: Literal["auto", "paired", "camvid"] = "auto"
+    """How raw images and masks are laid out."""
+    batch_size: int = 8
+    """Images the model sees at once; the last batch is padded."""
+    worker_threads: int = 2
+    """Batches a worker process has in hand at once, each on one thread."""
+    shard_size: int = 256
+    """Raw pairs a shard; a dataset's shards are taken as they are."""
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+    max_reject_fraction: float = 0.05
+    """Share of the inputs that may be rejected; above it nothing is committed (exit code 3)."""
+
+    def __post_init__(self) -> None:
+        require_range("--max-reject-fraction", self.max_reject_fraction, 0, 1)
+        if (self.dataset is None) == (self.images is None):
+            raise UsageError(
+                "give either --dataset (and --split) or --images (and --masks), "
+                f"found {'neither' if self.dataset is None else 'both'}"
+            )
+        for name in ("batch_size", "worker_threads", "shard_size"):
+            if getattr(self, name) < 1:
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{flag} must be 1 or more, found {getattr(self, name)}")
+
+    def recorded(self) -> dict[str, Any]:
+        """What decides the scores, besides the model."""
+        names = ("dataset", "split") if self.dataset is not None else ("images", "masks", "layout")
+        values = {name: getattr(self, name) for name in names}
+        for name in ("dataset", "images", "masks"):
+            if values.get(name) is not None:
+                values[name] = str(Path(values[name]).absolute())
+        return values | {"batch_size": self.batch_size, "limits": vars(self.limits)}

@@ -1,0 +1,185 @@
+"""The evaluate job: a shard of pairs becomes confusion matrices, one for each image."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from segflow import scores
+from segflow.data.masks import encode_mask
+from segflow.errors import RejectError
+from segflow.evaluate.config import EvaluateConfig
+from segflow.evaluate.sources import RawPairs, Source, SplitRecords, Truth
+from segflow.jobs.job import Job, Totals
+from segflow.jobs.output import ShardOutput
+from segflow.jobs.run import Run, Shard
+from segflow.label_map import LabelMap
+
+if TYPE_CHECKING:
+    from segflow.label.predictor import Predictor
+
+FORMAT_VERSION = 1
+RECORD_NAME = "metrics.json"
+
+IMAGES_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string()),
+        pa.field("image_uri", pa.string(), metadata={"description": "null for a dataset split"}),
+        pa.field("mask_uri", pa.string(), metadata={"description": "null for a dataset split"}),
+        pa.field("shard", pa.string(), metadata={"description": "TFRecord file; null for raw"}),
+        pa.field("position", pa.int32(), metadata={"description": "in the shard; null for raw"}),
+        pa.field("height", pa.int32()),
+        pa.field("width", pa.int32()),
+        pa.field("mean_iou", pa.float64(), metadata={"description": "null: no valid pixel"}),
+        pa.field("pixel_accuracy", pa.float64(), metadata={"description": "null: no valid pixel"}),
+        pa.field("valid_pixels", pa.int64(), metadata={"description": "not ignored"}),
+        pa.field(
+            "confusion_matrix",
+            pa.list_(pa.int64()),
+            metadata={"description": "pixels by truth (rows) and prediction, row-major"},
+        ),
+        pa.field("prediction", pa.binary(), metadata={"description": "class ids as PNG"}),
+    ]
+)
+
+# Distributions whose version decides the scores.
+LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow")
+
+
+@dataclass(frozen=True)
+class EvaluateJob(Job):
+    """Evaluation as a sharded job."""
+
+    config: EvaluateConfig
+    label_map: LabelMap
+    model_fingerprint: str
+    name: str = "evaluate"
+
+    @property
+    def max_reject_fraction(self) -> float:  # type: ignore[override]
+        """From the config."""
+        return self.config.max_reject_fraction
+
+    def open(self) -> "EvaluateWork":
+        """Loads the model."""
+        # TensorFlow takes seconds to import: only in workers, not in the launcher.
+        from segflow.label.predictor import load_bundle, use_one_thread_per_batch
+
+        use_one_thread_per_batch(self.config.worker_threads)
+        source: Source = RawPairs(self.label_map, self.config.limits)
+        if self.config.dataset is not None:
+            source = SplitRecords(Path(self.config.dataset))
+        return EvaluateWork(
+            self.config, source, load_bundle(self.config.model, self.config.batch_size)
+        )
+
+    def rejects_path(self, run: Run, shard: Shard) -> str:
+        """`rejects/part-*.parquet`."""
+        return f"rejects/part-{shard.index:05d}.parquet"
+
+    def record_path(self, run: Run) -> str:
+        """`metrics.json`."""
+        return RECORD_NAME
+
+    def record(self, run: Run, totals: Totals) -> Mapping[str, Any]:
+        """The contents of `metrics.json`."""
+        classes = self.label_map.num_classes
+        confusion = np.zeros((classes, classes), np.int64)
+        for cell, pixels in totals.sums.get("confusion", {}).items():
+            confusion.flat[int(cell)] = pixels
+        names = ("dataset", "split", "images", "masks")
+        return {
+            "format_version": FORMAT_VERSION,
+            "run": run.name,
+            "started": run.started,
+            "examples": totals.accepted,
+            **scores.summarize(confusion, self.label_map.names),
+            "label_map": self.label_map.to_dict(),
+            "model": {
+                "path": str(Path(self.config.model).absolute()),
+                "fingerprint": self.model_fingerprint,
+            },
+            "data": {name: run.config[name] for name in names if run.config.get(name)},
+            "inputs": totals.inputs(),
+            "config": run.config,
+            "versions": run.versions,
+            "files": list(totals.files),
+        }
+
+
+@dataclass
+class EvaluateWork:
+    """Scores one shard after another; batches run side by side, each on one thread."""
+
+    config: EvaluateConfig
+    source: Source
+    predictor: "Predictor"
+    _pool: ThreadPoolExecutor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._pool = ThreadPoolExecutor(self.config.worker_threads)
+
+    def __call__(
+        self, shard: Shard, rows: Sequence[Mapping[str, Any]], output: ShardOutput
+    ) -> None:
+        """Writes the shard's scores; as many batches are in memory as there are threads."""
+        done: list[dict[str, Any]] = []
+        size = self.config.batch_size
+        pairs = zip(rows, self.source.read(shard, rows), strict=True)
+        while group := list(islice(pairs, size * self.config.worker_threads)):
+            kept = [(row, pair) for row, pair in group if isinstance(pair, Truth)]
+            for row, pair in group:
+                if isinstance(pair, RejectError):
+                    output.reject(row, pair)
+                else:
+                    output.accept()
+            batches = [kept[i : i + size] for i in range(0, len(kept), size)]
+            for scored in self._pool.map(self._score, batches):
+                done += scored
+        table = pa.Table.from_pylist(done, schema=IMAGES_SCHEMA)
+        output.add_table(f"images/part-{shard.index:05d}.parquet", table)
+        confusion = sum((np.array(row["confusion_matrix"], np.int64) for row in done), np.int64(0))
+        cells = np.atleast_1d(confusion).tolist()
+        output.add_sums({"confusion": {str(i): n for i, n in enumerate(cells) if n}})
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._pool.shutdown()
+
+    def _score(self, pairs: Sequence[tuple[Mapping[str, Any], Truth]]) -> list[dict[str, Any]]:
+        predictions = self.predictor.segment([truth.image for _, truth in pairs])
+        label_map = self.predictor.bundle.label_map
+        return [
+            _row(row, truth.mask, prediction.mask, label_map)
+            for (row, truth), prediction in zip(pairs, predictions, strict=True)
+        ]
+
+
+def _row(
+    row: Mapping[str, Any], truth: NDArray[Any], prediction: NDArray[Any], label_map: LabelMap
+) -> dict[str, Any]:
+    confusion = scores.confusion_matrix(
+        truth, prediction, label_map.num_classes, label_map.ignore_id
+    )
+    valid = int(confusion.sum())
+    summary = scores.summarize(confusion, label_map.names)
+    return {
+        "key": row["key"],
+        "image_uri": row["image_uri"],
+        "mask_uri": row["mask_uri"],
+        "shard": row.get("shard"),
+        "position": row.get("position"),
+        "height": truth.shape[0],
+        "width": truth.shape[1],
+        "mean_iou": summary["mean_iou"],
+        "pixel_accuracy": summary["pixel_accuracy"],
+        "valid_pixels": valid,
+        "confusion_matrix": confusion.ravel().tolist(),
+        "prediction": encode_mask(prediction),
+    }

@@ -1,0 +1,87 @@
+"""Labelling as a PTransform for pipelines of one's own."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from segflow.data.config import DecodeLimits
+from segflow.errors import RejectError
+from segflow.label.config import MaskFormat
+from segflow.label.labelling import read_image
+from segflow.label.tables import labelled
+
+if TYPE_CHECKING:
+    from segflow.label.predictor import Predictor
+
+LABELS, REJECTS = "labels", "rejects"
+
+
+@dataclass
+class LabelImages(beam.PTransform):
+    """Segments the images that a collection of paths addresses.
+
+    Attributes:
+        model: Path of a model bundle, readable by the workers.
+        mask_format: `png`, `rle` or `none`.
+        batch_size: Images the model sees at once; the last batch is padded.
+
+    Returns:
+        Two collections: `labels` of dicts, a row of the `images` table each, with `areas`, the
+        rows of the `areas` table; and `rejects` of dicts {`key`, `image_uri`, `mask_uri`,
+        `code`, `message`}.
+    """
+
+    model: str
+    mask_format: MaskFormat = "png"
+    batch_size: int = 8
+
+    def expand(self, paths: beam.PCollection[str]) -> Any:
+        """Builds the graph."""
+        batches = paths | "Batch" >> beam.BatchElements(
+            min_batch_size=self.batch_size, max_batch_size=self.batch_size
+        )
+        return batches | "Segment" >> beam.ParDo(
+            _Segment(self.model, self.mask_format, self.batch_size)
+        ).with_outputs(REJECTS, main=LABELS)
+
+
+class _Segment(beam.DoFn):
+    def __init__(self, model: str, mask_format: MaskFormat, batch_size: int) -> None:
+        self._model, self._mask_format, self._batch_size = model, mask_format, batch_size
+        self._limits = DecodeLimits()
+        self._predictor: Predictor | None = None
+        self._accepted = Metrics.counter("segflow/label", "accepted")
+        self._rejected = Metrics.counter("segflow/label", "rejected")
+
+    def setup(self) -> None:
+        from segflow.label.predictor import load_bundle
+
+        self._predictor = load_bundle(self._model, self._batch_size)
+
+    def process(self, paths: Sequence[str]) -> Iterator[Any]:
+        assert self._predictor is not None
+        decoded = []
+        for path in paths:
+            try:
+                decoded.append((path, *read_image({"image_uri": path}, self._limits)))
+            except RejectError as error:
+                self._rejected.inc()
+                reject = {"key": path, "image_uri": path, "mask_uri": None}
+                reject |= {"code": str(error.code), "message": str(error)}
+                yield beam.pvalue.TaggedOutput(REJECTS, reject)
+        bundle = self._predictor.bundle
+        predictions = self._predictor.segment([image for _, _, image in decoded])
+        for (path, sha256, _), prediction in zip(decoded, predictions, strict=True):
+            self._accepted.inc()
+            row = labelled(
+                path,
+                sha256,
+                prediction,
+                self._mask_format,
+                bundle.label_map,
+                bundle.fingerprint,
+            )
+            yield {**row.image, "areas": row.areas}

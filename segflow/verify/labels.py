@@ -1,0 +1,71 @@
+"""Checks labels: every mask is decoded, its pixels counted and compared with the areas."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segflow import storage
+from segflow.label.tables import decode
+from segflow.verify.files import count_problems, file_problems, input_problems, rows
+
+
+def problems(folder: Path) -> Iterator[str]:
+    """Every disagreement between the runs' records and their tables."""
+    for name in storage.names_in(folder / "runs"):
+        record = storage.read_json(folder / "runs" / name)
+        for problem in _run_problems(folder, record):
+            yield f"run {record['run']}: {problem}"
+
+
+def _run_problems(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
+    files = record["files"]
+    damaged = list(file_problems(folder, files))
+    yield from damaged
+    yield from input_problems(record["inputs"])
+    if damaged:
+        return
+    totals: Counter[int] = Counter()
+    count = 0
+    for images, areas in zip(*(_parts(files, t) for t in ("images", "areas")), strict=True):
+        by_image = _areas(folder, areas)
+        for row in rows(folder, [images], "images"):
+            count += 1
+            pixels = by_image.pop(row["image_uri"], {})
+            totals.update(pixels)
+            yield from _image_problems(row, pixels)
+        for uri in by_image:
+            yield f"{uri}: has areas, but no row in images"
+    yield from count_problems("images", count, record["inputs"]["accepted"])
+    rejected = sum(1 for _ in rows(folder, files, "rejects"))
+    yield from count_problems("rejects", rejected, record["inputs"]["rejected"])
+    for entry in record["classes"]:
+        what = f"pixels of class {entry['name']}"
+        yield from count_problems(what, totals[entry["id"]], entry["pixels"])
+
+
+def _parts(files: Any, table: str) -> list[Mapping[str, Any]]:
+    return [file for file in files if file["path"].startswith(f"{table}/")]
+
+
+def _areas(folder: Path, file: Mapping[str, Any]) -> dict[str, dict[int, int]]:
+    areas: dict[str, dict[int, int]] = {}
+    for row in rows(folder, [file], "areas"):
+        areas.setdefault(row["image_uri"], {})[row["class_id"]] = row["pixels"]
+    return areas
+
+
+def _image_problems(row: Mapping[str, Any], pixels: Mapping[int, int]) -> Iterator[str]:
+    size = (row["height"], row["width"])
+    if sum(pixels.values()) != size[0] * size[1]:
+        yield f"{row['image_uri']}: areas add up to {sum(pixels.values())}, not {size[0] * size[1]}"
+    if row["mask"] is None:
+        return
+    mask = decode(row["mask"], row["mask_format"])
+    ids, counts = np.unique(mask, return_counts=True)
+    if mask.shape != size:
+        yield f"{row['image_uri']}: the mask is {mask.shape}, the image {size}"
+    if dict(zip(ids.tolist(), counts.tolist(), strict=True)) != dict(pixels):
+        yield f"{row['image_uri']}: the mask's pixels are not those in areas"
