@@ -12,10 +12,17 @@ from segflow.report.pictures import Card
 from segflow.report.render import render
 from segflow.report.sections import Swatch
 from segflow.report.stored import read_records
+from segflow.report.tables import Tables
 
 _AUGMENTED_KEYS = 4  # rows of variants from the splits that have any
 _PLAIN_KEYS = 3  # from each other split
 _VARIANTS = 4  # of one key
+
+_COLUMNS = {
+    "index": "key VARCHAR, variant INT, split VARCHAR, shard VARCHAR, position INT, "
+    "class_pixels BIGINT[]",
+    "rejects": sections.REJECTS_COLUMNS,
+}
 
 
 @dataclass(frozen=True)
@@ -45,32 +52,32 @@ def page(folder: Path) -> str:
     """
     dataset = Dataset.load(folder)
     record = dataset.record
-    index = tables.Table(folder, tables.listed(record["files"], "index"))
     splits = [split for split in dataset.splits.values() if split.examples]
-    classes = _classes(index, dataset, splits)
-    return render(
-        "dataset.html",
-        kind="dataset",
-        name=folder.resolve().name,
-        dataset=dataset,
-        splits=splits,
-        total=sum(split.examples for split in splits),
-        inputs=record["inputs"],
-        classes=classes,
-        absent=_absent(classes, splits),
-        largest=max((s.share for _, row in classes for s in row), default=0) or 1,
-        examples=[_examples(index, dataset, split) for split in splits],
-        legend=sections.swatches(dataset.label_map),
-        rejects=sections.rejects(folder, record["files"], record["inputs"]["by_code"]),
-    )
+    with tables.opened(folder, record["files"], _COLUMNS) as opened:
+        classes = _classes(opened, dataset, splits)
+        return render(
+            "dataset.html",
+            kind="dataset",
+            name=folder.resolve().name,
+            dataset=dataset,
+            splits=splits,
+            total=sum(split.examples for split in splits),
+            inputs=record["inputs"],
+            classes=classes,
+            absent=_absent(classes, splits),
+            largest=max((s.share for _, row in classes for s in row), default=0) or 1,
+            examples=[_examples(opened, dataset, split) for split in splits],
+            legend=sections.swatches(dataset.label_map),
+            rejects=sections.rejects(opened, record["inputs"]["by_code"]),
+        )
 
 
 def _classes(
-    index: tables.Table, dataset: Dataset, splits: Sequence[Split]
+    opened: Tables, dataset: Dataset, splits: Sequence[Split]
 ) -> list[tuple[Swatch, list[_Share]]]:
-    rows = index.rows(
+    rows = opened.rows(
         "SELECT split, id, count(*) AS images FROM (SELECT split, unnest(class_pixels) AS pixels, "
-        "generate_subscripts(class_pixels, 1) - 1 AS id FROM parts) WHERE pixels > 0 GROUP BY ALL"
+        "generate_subscripts(class_pixels, 1) - 1 AS id FROM index) WHERE pixels > 0 GROUP BY ALL"
     )
     images = {(row["split"], row["id"]): row["images"] for row in rows}
     swatches = enumerate(sections.swatches(dataset.label_map))
@@ -95,11 +102,11 @@ def _absent(
     return [(split, names) for split, names in missing if names]
 
 
-def _examples(index: tables.Table, dataset: Dataset, split: Split) -> _Examples:
+def _examples(opened: Tables, dataset: Dataset, split: Split) -> _Examples:
     augmented = split.examples > split.sources
-    chosen = index.rows(
-        "SELECT key, variant, shard, position FROM parts WHERE split = $split AND variant < $most "
-        "AND key IN (SELECT key FROM parts WHERE split = $split AND variant = 0 "
+    chosen = opened.rows(
+        "SELECT key, variant, shard, position FROM index WHERE split = $split AND variant < $most "
+        "AND key IN (SELECT key FROM index WHERE split = $split AND variant = 0 "
         "ORDER BY md5($seed || key), key LIMIT $keys) ORDER BY md5($seed || key), key, variant",
         split=split.name,
         most=_VARIANTS,

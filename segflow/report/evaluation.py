@@ -17,9 +17,16 @@ from segflow.report import pictures, sections, tables
 from segflow.report.pictures import Card
 from segflow.report.render import render, score
 from segflow.report.stored import read_records
+from segflow.report.tables import Tables
 
 _SHOWN = 6  # of the best, and of the worst
 _BINS = 40
+
+_COLUMNS = {
+    "images": "key VARCHAR, image_uri VARCHAR, mask_uri VARCHAR, shard VARCHAR, position INT, "
+    "mean_iou DOUBLE, pixel_accuracy DOUBLE, prediction BLOB",
+    "rejects": sections.REJECTS_COLUMNS,
+}
 
 _Source = tuple[NDArray[np.uint8], NDArray[Any]]  # image [h, w, 3] and truth [h, w]
 
@@ -32,35 +39,35 @@ def page(folder: Path) -> str:
     """
     metrics = storage.read_json(folder / "metrics.json")
     label_map = LabelMap.from_dict(metrics["label_map"], str(folder / "metrics.json"))
-    images = tables.Table(folder, tables.listed(metrics["files"], "images"))
-    return render(
-        "evaluation.html",
-        kind="evaluation",
-        name=folder.resolve().name,
-        metrics=metrics,
-        classes=sections.class_scores(metrics["per_class"], label_map),
-        confusion=sections.confusion(metrics["confusion_matrix"], label_map.names),
-        distribution=sections.histogram(images, "mean_iou", _BINS, "mean IoU"),
-        examples=_examples(images, metrics, label_map),
-        legend=sections.swatches(label_map),
-        rejects=sections.rejects(folder, metrics["files"], metrics["inputs"]["by_code"]),
-    )
+    with tables.opened(folder, metrics["files"], _COLUMNS) as opened:
+        return render(
+            "evaluation.html",
+            kind="evaluation",
+            name=folder.resolve().name,
+            metrics=metrics,
+            classes=sections.class_scores(metrics["per_class"], label_map),
+            confusion=sections.confusion(metrics["confusion_matrix"], label_map.names),
+            distribution=sections.histogram(opened, "images", "mean_iou", _BINS, "mean IoU"),
+            examples=_examples(opened, metrics, label_map),
+            legend=sections.swatches(label_map),
+            rejects=sections.rejects(opened, metrics["inputs"]["by_code"]),
+        )
 
 
 def _examples(
-    images: tables.Table, metrics: Mapping[str, Any], label_map: LabelMap
+    opened: Tables, metrics: Mapping[str, Any], label_map: LabelMap
 ) -> list[tuple[str, list[Card]]]:
     """The worst images and, as far as they are others, the best."""
-    worst = _extreme(images, "ASC", [])
-    best = _extreme(images, "DESC", [row["key"] for row in worst])
+    worst = _extreme(opened, "ASC", [])
+    best = _extreme(opened, "DESC", [row["key"] for row in worst])
     groups = (("worst", worst), ("best", best))
     return [(rank, _cards(rows, metrics["data"], label_map)) for rank, rows in groups if rows]
 
 
-def _extreme(images: tables.Table, order: str, without: Sequence[str]) -> list[dict[str, Any]]:
-    return images.rows(
+def _extreme(opened: Tables, order: str, without: Sequence[str]) -> list[dict[str, Any]]:
+    return opened.rows(
         "SELECT key, image_uri, mask_uri, shard, position, mean_iou, pixel_accuracy, prediction "
-        "FROM parts WHERE mean_iou IS NOT NULL AND NOT list_contains($without, key) "
+        "FROM images WHERE mean_iou IS NOT NULL AND NOT list_contains($without, key) "
         f"ORDER BY mean_iou {order}, key LIMIT $n",
         without=list(without),
         n=_SHOWN,

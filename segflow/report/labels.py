@@ -11,6 +11,7 @@ from segflow.label_map import LabelMap
 from segflow.report import pictures, sections, tables
 from segflow.report.pictures import Card
 from segflow.report.render import percent, render, score
+from segflow.report.tables import Tables
 
 RECORDS = "runs/*.json"
 
@@ -19,73 +20,145 @@ _EXTREME = 3  # of the least certain, and of the most certain
 _CLASSES = 3  # largest classes named below a picture
 _BINS = 40
 
+_COLUMNS = {
+    "images": "image_uri VARCHAR, mask BLOB, mask_format VARCHAR, mean_confidence DOUBLE",
+    "areas": "image_uri VARCHAR, class_id INT, class_name VARCHAR, pixels BIGINT, fraction DOUBLE",
+    "rejects": sections.REJECTS_COLUMNS,
+}
+
+# The labels that hold: an image's newest ones, unless it is gone or was rejected since. This is
+# what `current.sql` says too. Run names begin with the time of their start, so they sort by it.
+_CURRENT = """
+CREATE TABLE current AS
+  WITH labelled AS (
+    SELECT image_uri, max({run}) AS run FROM images GROUP BY image_uri
+  ), left_out AS (
+    SELECT image_uri, max(run) AS run FROM (
+      SELECT image_uri, {run} AS run FROM rejects UNION ALL FROM gone) GROUP BY image_uri
+  )
+  SELECT labelled.* FROM labelled LEFT JOIN left_out USING (image_uri)
+  WHERE left_out.run IS NULL OR labelled.run > left_out.run;
+CREATE VIEW current_images AS
+  SELECT * FROM (SELECT *, {run} AS run FROM images) SEMI JOIN current USING (image_uri, run);
+CREATE VIEW current_areas AS
+  SELECT * FROM (SELECT *, {run} AS run FROM areas) SEMI JOIN current USING (image_uri, run);
+""".replace("{run}", "regexp_extract(filename, 'run=([^/]*)/[^/]*$', 1)")
+
 
 def page(folder: Path) -> str:
-    """The HTML report of a folder of labels: its newest run, and a list of all of them.
+    """The HTML report of a folder of labels: all that its newest model made, and every run.
 
     Raises:
         UsageError: The label map in the newest run's record is not sound.
     """
-    # Run names sort by start time.
     runs = [storage.read_json(path) for path in sorted(folder.glob(RECORDS), reverse=True)]
-    run = runs[0]
-    label_map = LabelMap.from_dict(run["model"]["label_map"], f"run {run['run']}")
-    images = tables.Table(folder, tables.listed(run["files"], "images"))
-    areas = tables.Table(folder, tables.listed(run["files"], "areas"))
-    return render(
-        "labels.html",
-        kind="labels",
-        name=folder.resolve().name,
-        run=run,
-        runs=runs,
-        classes=_classes(run, label_map),
-        distribution=sections.histogram(images, "mean_confidence", _BINS, "mean confidence"),
-        examples=_examples(images, areas, label_map),
-        legend=sections.swatches(label_map),
-        rejects=sections.rejects(folder, run["files"], run["inputs"]["by_code"]),
+    model = runs[0]["model"]
+    label_map = LabelMap.from_dict(model["label_map"], f"{folder}: run {runs[0]['run']}")
+    ours = [run for run in runs if run["model"]["fingerprint"] == model["fingerprint"]]
+    files = [file for run in ours for file in run["files"]]
+    with tables.opened(folder, files, _COLUMNS) as opened:
+        _find_current(opened, ours)
+        classes = _classes(opened, label_map)
+        return render(
+            "labels.html",
+            kind="labels",
+            name=folder.resolve().name,
+            run=runs[0],
+            runs=runs,
+            runs_of_model=len(ours),
+            counts=_counts(opened),
+            classes=classes,
+            pixels=sum(row["pixels"] for row in classes),
+            distribution=sections.histogram(
+                opened, "current_images", "mean_confidence", _BINS, "mean confidence"
+            ),
+            examples=_examples(opened, label_map),
+            legend=sections.swatches(label_map),
+            rejects=sections.rejects(opened, _rejects_by_code(ours)),
+        )
+
+
+def _find_current(opened: Tables, runs: Sequence[Mapping[str, Any]]) -> None:
+    opened.execute("CREATE TABLE gone (image_uri VARCHAR, run VARCHAR)")
+    for run in runs:
+        opened.execute(
+            "INSERT INTO gone SELECT unnest($gone::VARCHAR[]), $run",
+            gone=run["gone"],
+            run=run["run"],
+        )
+    opened.execute(_CURRENT)
+
+
+def _counts(opened: Tables) -> dict[str, Any]:
+    """Images with labels that hold, and images that were labelled and are gone."""
+    return opened.rows(
+        "SELECT (SELECT count(*) FROM current) AS images, (SELECT count(DISTINCT image_uri) "
+        "FROM gone ANTI JOIN current USING (image_uri)) AS gone"
+    )[0]
+
+
+def _rejects_by_code(runs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for run in runs:
+        for code, n in run["inputs"]["by_code"].items():
+            counts[code] = counts.get(code, 0) + n
+    return counts
+
+
+def _classes(opened: Tables, label_map: LabelMap) -> list[dict[str, Any]]:
+    """A row per class of the label map: `swatch`, `pixels`, `share` of all, `images`."""
+    found = opened.rows(
+        "SELECT class_id, sum(pixels)::BIGINT AS pixels, count(*) AS images "
+        "FROM current_areas GROUP BY class_id"
     )
+    by_id = {row["class_id"]: row for row in found}
+    total = sum(row["pixels"] for row in found) or 1
+    rows = []
+    for class_id, swatch in enumerate(sections.swatches(label_map)):
+        row = by_id.get(class_id, {"pixels": 0, "images": 0})
+        rows.append({**row, "swatch": swatch, "share": row["pixels"] / total})
+    return rows
 
 
-def _classes(run: Mapping[str, Any], label_map: LabelMap) -> list[dict[str, Any]]:
-    """A row per class of the label map: `swatch`, `pixels`, `fraction`, `images`."""
-    found = {entry["id"]: entry for entry in run["classes"]}
-    empty = {"pixels": 0, "fraction": 0.0, "images": 0}
-    swatches = enumerate(sections.swatches(label_map))
-    return [{"swatch": swatch, **found.get(i, empty)} for i, swatch in swatches]
-
-
-def _examples(
-    images: tables.Table, areas: tables.Table, label_map: LabelMap
-) -> list[tuple[str, list[Card]]]:
+def _examples(opened: Tables, label_map: LabelMap) -> list[tuple[str, list[Card]]]:
     """The least and the most certain images, and others chosen by hash; none comes twice."""
     orders = (
         ("least certain", "mean_confidence, image_uri", _EXTREME),
         ("most certain", "mean_confidence DESC, image_uri", _EXTREME),
         ("random sample", "md5(image_uri), image_uri", _TYPICAL),
     )
+    groups: list[tuple[str, list[str]]] = []
     taken: list[str] = []
-    groups = []
     for name, order, count in orders:
-        rows = images.rows(
-            "SELECT image_uri, mask, mask_format, mean_confidence FROM parts "
-            f"WHERE NOT list_contains($taken, image_uri) ORDER BY {order} LIMIT $count",
+        rows = opened.rows(
+            "SELECT image_uri FROM current_images WHERE NOT list_contains($taken, image_uri) "
+            f"ORDER BY {order} LIMIT $count",
             taken=taken,
             count=count,
         )
-        taken += [row["image_uri"] for row in rows]
-        groups.append((name, rows))
-    shares = _largest_classes(areas, taken)
-    return [
-        (name, [_card(row, shares.get(row["image_uri"], ""), label_map) for row in rows])
-        for name, rows in groups
-        if rows
-    ]
+        groups.append((name, [row["image_uri"] for row in rows]))
+        taken += groups[-1][1]
+    cards = _cards(opened, taken, label_map)
+    return [(name, [cards[uri] for uri in uris]) for name, uris in groups if uris]
 
 
-def _largest_classes(areas: tables.Table, uris: Sequence[str]) -> dict[str, str]:
+def _cards(opened: Tables, uris: Sequence[str], label_map: LabelMap) -> dict[str, Card]:
+    shares = _largest_classes(opened, uris)
+    rows = opened.rows(
+        "SELECT image_uri, mask, mask_format, mean_confidence FROM current_images "
+        "WHERE list_contains($uris, image_uri)",
+        uris=list(uris),
+    )
+    return {
+        row["image_uri"]: _card(row, shares.get(row["image_uri"], ""), label_map) for row in rows
+    }
+
+
+def _largest_classes(opened: Tables, uris: Sequence[str]) -> dict[str, str]:
     """`sky 40.1 %, road 22.0 %` for each of the images."""
-    rows = areas.rows(
-        "SELECT image_uri, class_name, fraction FROM parts WHERE list_contains($uris, image_uri) "
+    rows = opened.rows(
+        "SELECT image_uri, class_name, fraction FROM current_areas "
+        "WHERE list_contains($uris, image_uri) "
         "QUALIFY row_number() OVER (PARTITION BY image_uri ORDER BY pixels DESC, class_id) <= $n "
         "ORDER BY pixels DESC, class_id",
         uris=list(uris),
@@ -106,7 +179,8 @@ def _card(row: Mapping[str, Any], shares: str, label_map: LabelMap) -> Card:
     except RejectError as error:
         return Card(uri, notes, problem=f"the image: {error}; its labels still hold")
     shown = [pictures.photo(rgb, uri)]
-    if row["mask_format"] == "png":
-        ids = pictures.decode_ids(row["mask"])
-        shown.append(pictures.overlay(rgb, ids, label_map, f"labels of {uri}", "labels"))
+    if row["mask_format"] != "png":
+        return Card(uri, [*notes, f"no overlay of masks stored as {row['mask_format']}"], shown)
+    ids = pictures.decode_ids(row["mask"])
+    shown.append(pictures.overlay(rgb, ids, label_map, f"labels of {uri}", "labels"))
     return Card(uri, notes, shown)

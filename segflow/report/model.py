@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from markupsafe import Markup
 
 from segflow import storage
 from segflow.label_map import LabelMap
-from segflow.report import pictures, plots, sections, tables
+from segflow.report import pictures, plots, sections
 from segflow.report.pictures import Card
 from segflow.report.render import render, score
 
@@ -69,22 +70,15 @@ def _column(rows: Sequence[Mapping[str, str]], name: str) -> list[float | None]:
 
 def _examples(folder: Path, label_map: LabelMap) -> list[tuple[str, list[Card]]]:
     """Best and worst validation examples, the best first in its group and so the worst."""
-    if not (folder / "examples.parquet").is_file():
+    path = folder / "examples.parquet"
+    if not path.is_file():
         return []
-    table = tables.Table(folder, ["examples.parquet"])
-    groups = (("worst", "ASC"), ("best", "DESC"))
+    # Few rows, chosen when the model was scored.
+    rows = sorted(pq.read_table(path).to_pylist(), key=lambda row: (row["mean_iou"], row["key"]))
+    groups = (("worst", rows), ("best", rows[::-1]))
     return [
-        (
-            rank,
-            [
-                _card(row, label_map)
-                for row in table.rows(
-                    f"SELECT * FROM parts WHERE rank = $rank ORDER BY mean_iou {order}, key",
-                    rank=rank,
-                )
-            ],
-        )
-        for rank, order in groups
+        (rank, [_card(row, label_map) for row in ordered if row["rank"] == rank])
+        for rank, ordered in groups
     ]
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 from segflow.label_map import LabelMap
-from segflow.report import plots, tables
+from segflow.report import plots
+from segflow.report.tables import Tables
+
+REJECTS_COLUMNS = "key VARCHAR, image_uri VARCHAR, code VARCHAR, message VARCHAR"
 
 _MATRIX_CLASSES = 40  # a larger heat map cannot be read; the classes with most pixels stay
 _CONFUSIONS = 10
@@ -82,19 +84,17 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Confusio
     )
 
 
-def rejects(folder: Path, files: Sequence[dict[str, Any]], counts: Mapping[str, int]) -> Any:
+def rejects(opened: Tables, counts: Mapping[str, int]) -> list[Reject]:
     """Rejects by code, most frequent first.
 
     Args:
-        folder: The output folder.
-        files: The commit record's list of parts.
+        opened: The folder's tables, `rejects` among them.
         counts: Rejects by code, from the commit record.
     """
-    table = tables.Table(folder, tables.listed(files, "rejects"))
     # min_by keeps n rows a code, however many were rejected; md5 makes the choice a stable one.
-    found = table.rows(
-        "SELECT code, min_by({'key': key, 'message': message}, md5(key), $n) AS examples "
-        "FROM parts GROUP BY code",
+    found = opened.rows(
+        "SELECT code, min_by({'key': coalesce(key, image_uri), 'message': message}, "
+        "md5(coalesce(key, image_uri)), $n) AS examples FROM rejects GROUP BY code",
         n=_MESSAGES,
     )
     examples = {row["code"]: row["examples"] for row in found}
@@ -102,14 +102,14 @@ def rejects(folder: Path, files: Sequence[dict[str, Any]], counts: Mapping[str, 
     return [Reject(code, n, examples.get(code, [])) for code, n in ordered if n]
 
 
-def histogram(table: tables.Table, column: str, bins: int, label: str) -> Markup | None:
+def histogram(opened: Tables, view: str, column: str, bins: int, label: str) -> Markup | None:
     """The distribution over the images of a column with values in [0, 1].
 
     Empty tenths at the low end are cut off. None if the column has no value.
     """
-    rows = table.rows(
+    rows = opened.rows(
         f"SELECT least(floor({column} * $bins), $bins - 1)::INT AS bin, count(*) AS n "
-        f"FROM parts WHERE {column} IS NOT NULL GROUP BY bin",
+        f"FROM {view} WHERE {column} IS NOT NULL GROUP BY bin",
         bins=bins,
     )
     if not rows:

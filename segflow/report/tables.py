@@ -1,48 +1,71 @@
-"""Parquet tables of an output folder, read through DuckDB a few rows at a time."""
+"""Parquet tables of an output folder, queried through DuckDB a few rows at a time."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-_MEMORY = "1GB"  # a report needs far less; this keeps a huge table from taking the machine
+from segflow import storage
+
+_MEMORY = "512MB"  # beyond it DuckDB spills to disk
 
 
-class Table:
-    """The parts of one table that a commit record lists, as the SQL view `parts`.
+class Tables:
+    """The parts that a commit record lists, as one SQL view for each table.
 
-    Queries stream: DuckDB reads the columns they name, row group by row group, and fetches
-    wide columns (masks) only for the rows that an `ORDER BY … LIMIT` keeps.
+    Queries stream: DuckDB reads the columns they name, row group by row group. A view also has
+    the column `filename`. A table without parts, such as `rejects`, is an empty view.
     """
 
-    def __init__(self, folder: Path, paths: Iterable[str]) -> None:
-        """Opens the table.
-
-        Args:
-            folder: The output folder.
-            paths: Of the parts, relative to `folder`; there may be none.
-        """
-        self._paths = [_literal(folder / path) for path in paths]
-        self._connection = duckdb.connect(config={"memory_limit": _MEMORY})
-        if self._paths:
-            parts = self._connection.read_parquet(self._paths, hive_partitioning=False)
-            parts.create_view("parts")
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
 
     def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
-        """The rows of a query `… FROM parts …`, as dictionaries; none if there are no parts."""
-        if not self._paths:
-            return []
+        """The rows of a query as dictionaries; `$name` stands for a parameter."""
         result = self._connection.execute(sql, parameters)
-        names = [column[0] for column in result.description]
+        names = [column[0] for column in result.description or ()]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
+    def execute(self, sql: str, **parameters: Any) -> None:
+        """Runs a statement that has no result, such as one that makes a view."""
+        self._connection.execute(sql, parameters)
 
-def listed(files: Iterable[dict[str, Any]], table: str) -> list[str]:
-    """The paths of a commit record's `files` that belong to `table`, such as `rejects`."""
-    return [file["path"] for file in files if file["path"].split("/")[0] == table]
+
+@contextlib.contextmanager
+def opened(
+    folder: Path, files: Iterable[Mapping[str, Any]], columns: Mapping[str, str]
+) -> Iterator[Tables]:
+    """Opens tables of an output folder.
+
+    Args:
+        folder: The output folder.
+        files: The commit record's list of parts; the first part of a path names its table.
+        columns: For each table wanted, the columns (SQL names and types) that it has even if it
+            has no parts.
+    """
+    parts: dict[str, list[Path]] = {}
+    for file in files:
+        parts.setdefault(file["path"].split("/")[0], []).append(folder / file["path"])
+    with storage.scratch_folder() as spill:
+        config = {"memory_limit": _MEMORY, "temp_directory": str(spill)}
+        with duckdb.connect(config=config) as connection:
+            for table, names in columns.items():
+                connection.execute(_definition(table, parts.get(table, []), names))
+            yield Tables(connection)
+
+
+def _definition(table: str, parts: list[Path], columns: str) -> str:
+    if not parts:
+        return f'CREATE TABLE "{table}" ({columns}, filename VARCHAR)'
+    # Hive partitioning would read columns out of any folder above that is called a=b.
+    options = "filename = true, hive_partitioning = false"
+    paths = ", ".join(_literal(path) for path in parts)
+    return f'CREATE VIEW "{table}" AS FROM read_parquet([{paths}], {options})'
 
 
 def _literal(path: Path) -> str:
-    """A path as a DuckDB pattern that matches it alone: `[`, `*` and `?` are legal in names."""
-    return "".join(f"[{c}]" if c in "[*?" else c for c in str(path))
+    """A path as an SQL string and a pattern that matches it alone; `[*?` are legal in names."""
+    pattern = "".join(f"[{c}]" if c in "[*?" else c for c in str(path))
+    return "'" + pattern.replace("'", "''") + "'"

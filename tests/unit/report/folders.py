@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ def write_bundle(folder: Path) -> Path:
         "image_size": [HEIGHT, WIDTH],
         "resize": "stretch",
         "normalisation": {"input": "RGB, 0-255", "inside_model": "x / 127.5 - 1"},
-        "architecture": {"name": "unet", "parameters": 1_234_567, "filters": [16, 32, 64]},
+        "architecture": {"name": "unet", "parameters": {"depth": 4}, "weights": 1_234_567},
         "training": {
             "epochs": 9,
             "loss": "ce+dice",
@@ -160,7 +160,7 @@ def write_evaluation(folder: Path, sources: Path) -> Path:
                 "prediction": encode(prediction),
             }
         )
-    data = {"images": str(sources / "images"), "masks": str(sources / "masks"), "dataset": None}
+    data = {"images": str(sources / "images"), "masks": str(sources / "masks")}
     return _write_metrics(folder, rows, total, data)
 
 
@@ -179,15 +179,99 @@ def write_split_evaluation(folder: Path, dataset: Path) -> Path:
     return _write_metrics(folder, rows, total, {"dataset": str(dataset), "split": "train"})
 
 
-def write_labels(
-    folder: Path, sources: Path, runs: Sequence[str] = ("20260101", "20260102")
-) -> Path:
-    """Labels of two runs; the newest has eight images, the first with a hostile name."""
+def write_labels(folder: Path, sources: Path, runs: Sequence[str] = ("r1", "r2")) -> Path:
+    """Labels of eight images, the first with a hostile name, by one run or several."""
     for number, run in enumerate(runs):
-        seeds = range(8) if run == runs[-1] else range(20, 22)
-        _write_run(folder, run, sources, seeds, number)
-    storage.put(folder / "current.sql", b"CREATE VIEW images AS SELECT 1;\n")
+        write_run(folder, run, sources, range(number, 8, len(runs)))
     return folder
+
+
+def write_run(
+    folder: Path,
+    run: str,
+    sources: Path,
+    seeds: Iterable[int],
+    *,
+    gone: Sequence[str] = (),
+    model: str = _FINGERPRINT,
+    confidence: float = 0.0,
+    rejected: Sequence[str] = (),
+) -> None:
+    """One run over the scenes of `seeds`, as committed.
+
+    Args:
+        folder: The labels' folder.
+        run: Its name; later runs sort later.
+        sources: Where the images are drawn.
+        seeds: One image each.
+        gone: Addresses that this run found gone.
+        model: Fingerprint.
+        confidence: Added to each image's mean confidence.
+        rejected: Addresses that this run rejected as too large.
+    """
+    drawn = [_label(sources, seed, model, confidence) for seed in seeds]
+    tables = {
+        "images": [image for image, _ in drawn],
+        "areas": [area for _, areas in drawn for area in areas],
+        "rejects": _reject_rows(rejected),
+    }
+    record = {
+        "format_version": 1,
+        "run": run,
+        "started": "2026-01-01T00:00:00+00:00",
+        "model": {"path": "/models/one", "fingerprint": model, "label_map": LABEL_MAP.to_dict()},
+        "images": str(sources),
+        "config": {"mask_format": "png"},
+        "versions": {"segflow": "0.1.0"},
+        "inputs": {
+            "listed": len(drawn) + len(rejected),
+            "accepted": len(drawn),
+            "rejected": len(rejected),
+            "by_code": {"too_large": len(rejected)} if rejected else {},
+        },
+        "classes": [],
+        "pixels": HEIGHT * WIDTH * len(drawn),
+        "files": [
+            _table(folder, f"{name}/run={run}/part-00000.parquet", rows)
+            for name, rows in tables.items()
+            if rows
+        ],
+        "gone": list(gone),
+    }
+    _commit(folder, f"runs/{run}.json", record)
+
+
+def image_uri(sources: Path, seed: int) -> str:
+    """Where `write_run` draws the image of a seed."""
+    return str(sources / (f"{HOSTILE.replace('/', '')} 0.png" if seed == 0 else f"{seed}.png"))
+
+
+def _label(
+    sources: Path, seed: int, model: str, confidence: float
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    image, ids = scene(seed)
+    ids = predicted(ids, 0)
+    uri = _save(Path(image_uri(sources, seed)), image)
+    row = {
+        "image_uri": uri,
+        "height": HEIGHT,
+        "width": WIDTH,
+        "mask": encode(ids),
+        "mask_format": "png",
+        "mean_confidence": 0.62 + 0.04 * seed + confidence,
+        "model_fingerprint": model,
+    }
+    areas = [
+        {
+            "image_uri": uri,
+            "class_id": i,
+            "class_name": LABEL_MAP.names[i],
+            "pixels": int((ids == i).sum()),
+            "fraction": float((ids == i).mean()),
+        }
+        for i in np.unique(ids).tolist()
+    ]
+    return row, areas
 
 
 _BY_CODE = {"missing_mask": 2, "unreadable": 7}
@@ -240,6 +324,9 @@ def _write_metrics(
         "model": {"path": "/models/one", "fingerprint": _FINGERPRINT},
         "data": dict(data),
         "label_map": LABEL_MAP.to_dict(),
+        "started": "2026-01-02T03:04:05+00:00",
+        "config": {"batch_size": 16},
+        "versions": {"keras": "3.15.1"},
         "inputs": {"listed": 17, "accepted": 8, "rejected": 9, "by_code": _BY_CODE},
         "files": [_table(folder, "images/part-00000.parquet", list(rows)), _rejects(folder)],
     }
@@ -255,78 +342,6 @@ def _image_scores(matrix: Any) -> dict[str, Any]:
         "valid_pixels": int(matrix.sum()),
         "confusion_matrix": matrix.ravel().tolist(),
     }
-
-
-def _write_run(folder: Path, run: str, sources: Path, seeds: Sequence[int], number: int) -> None:
-    images, areas = [], []
-    for seed in seeds:
-        name = f"{seed} {HOSTILE.replace('/', '')}.png" if seed == 0 else f"{seed}.png"
-        image, ids = scene(seed)
-        uri = _save(sources / name, image)
-        ids = predicted(ids, 0)
-        images.append(
-            {
-                "image_uri": uri,
-                "height": HEIGHT,
-                "width": WIDTH,
-                "mask": encode(ids),
-                "mask_format": "png",
-                "mean_confidence": 0.62 + 0.04 * seed,
-                "model_fingerprint": _FINGERPRINT,
-            }
-        )
-        areas += [
-            {
-                "image_uri": uri,
-                "class_id": i,
-                "class_name": LABEL_MAP.names[i],
-                "pixels": int((ids == i).sum()),
-                "fraction": float((ids == i).mean()),
-            }
-            for i in np.unique(ids).tolist()
-        ]
-    files = [
-        _table(folder, f"images/run={run}/part-00000.parquet", images),
-        _table(folder, f"areas/run={run}/part-00000.parquet", areas),
-        _rejects(folder, f"rejects/run={run}/part-00000.parquet"),
-    ]
-    record = {
-        "format_version": 1,
-        "run": run,
-        "started": f"2026-01-0{number + 1}T00:00:00+00:00",
-        "model": {
-            "path": "/models/one",
-            "fingerprint": _FINGERPRINT,
-            "label_map": LABEL_MAP.to_dict(),
-        },
-        "images": str(sources),
-        "config": {"mask_format": "png"},
-        "versions": {"segflow": "0.1.0"},
-        "inputs": {"listed": 17, "accepted": len(seeds), "rejected": 9, "by_code": _BY_CODE},
-        "classes": _class_totals(areas),
-        "pixels": HEIGHT * WIDTH * len(seeds),
-        "files": files,
-        "gone": ["/raw/gone.png"] if number else [],
-    }
-    _commit(folder, f"runs/{run}.json", record)
-
-
-def _class_totals(areas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    total = sum(row["pixels"] for row in areas)
-    totals = []
-    for i, name in enumerate(LABEL_MAP.names):
-        rows = [row for row in areas if row["class_id"] == i]
-        pixels = sum(row["pixels"] for row in rows)
-        totals.append(
-            {
-                "id": i,
-                "name": name,
-                "pixels": pixels,
-                "images": len(rows),
-                "fraction": pixels / total,
-            }
-        )
-    return totals
 
 
 def _write_history(path: Path) -> None:
@@ -353,6 +368,11 @@ def _rejects(folder: Path, path: str = "rejects/part-00000.parquet") -> dict[str
         for i in range(count)
     ]
     return _table(folder, path, rows)
+
+
+def _reject_rows(uris: Sequence[str]) -> list[dict[str, Any]]:
+    row = {"mask_uri": None, "code": "too_large", "message": "1 x 1 pixels"}
+    return [{"key": Path(uri).name, "image_uri": uri, **row} for uri in uris]
 
 
 def _table(folder: Path, path: str, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def test_model(tmp_path: Path) -> None:
     page = Page(draw(folders.write_bundle(tmp_path / "m")))
     assert page.tags.count("svg") == 2
     assert "best: 4" in page.text
-    assert "1,234,567 parameters" in page.text
+    assert "1,234,567 weights" in page.text
     assert page.text.index("Straße") < page.text.index("it's")
     assert len(page.images) == 3 * 4
 
@@ -137,11 +137,46 @@ def test_evaluation_says_which_source_is_gone(gone: str, tmp_path: Path) -> None
 
 def test_labels(tmp_path: Path) -> None:
     page = Page(draw(folders.write_labels(tmp_path / "l", tmp_path / "batch")))
-    assert "8 of 17 listed, 9 rejected" in page.text
-    assert len(page.images) == 8 * 2  # the newest run's, each once
+    assert "Images labelled 8 0 more are gone" in page.text
+    assert "24,576" in page.text  # pixels: 8 images of 48 x 64
+    assert len(page.images) == 8 * 2  # of both runs, each once
     assert page.text.index("confidence 0.620") < page.text.index("confidence 0.900")
-    assert page.text.count("20260101") == 1  # the older run is listed
     assert "current.sql" in page.text
+
+
+def test_labels_are_the_newest_of_each_image(tmp_path: Path) -> None:
+    folder, sources = tmp_path / "run=x" / "l", tmp_path / "batch"
+    folders.write_run(folder, "r1", sources, [1, 2, 3, 4])
+    folders.write_run(folder, "r2", sources, [2], confidence=0.01)  # changed
+    folders.write_run(folder, "r3", sources, [], gone=[folders.image_uri(sources, 3)])
+    folders.write_run(folder, "r4", sources, [], rejected=[folders.image_uri(sources, 4)])
+    page = Page(draw(folder))
+    assert "Images labelled 2 1 more are gone" in page.text
+    assert "6,144" in page.text  # pixels: 2 images of 48 x 64
+    assert "confidence 0.660" in page.text
+    assert "confidence 0.710" in page.text
+    assert "confidence 0.700" not in page.text
+    assert "too_large 1 input" in page.text
+    folders.write_run(folder, "r5", sources, [3, 4])  # back again
+    assert "Images labelled 4 0 more are gone" in Page(draw(folder)).text
+
+
+def test_labels_of_an_older_model_are_listed_but_not_counted(tmp_path: Path) -> None:
+    folder, sources = tmp_path / "l", tmp_path / "batch"
+    folders.write_run(folder, "r1", sources, range(5), model="00" * 32)
+    folders.write_run(folder, "r2", sources, range(2), model="11" * 32)
+    page = Page(draw(folder))
+    assert "Images labelled 2 0 more are gone" in page.text
+    assert "Runs 2 1 of them with the newest model" in page.text
+    assert "000000000000" in page.text
+
+
+def test_labels_of_a_run_that_only_found_images_gone(tmp_path: Path) -> None:
+    folder, sources = tmp_path / "l", tmp_path / "batch"
+    folders.write_run(folder, "r1", sources, [], gone=["/raw/x.png"])
+    page = Page(draw(folder))
+    assert "Images labelled 0" in page.text
+    assert page.images == []
 
 
 def test_labels_whose_image_is_gone_say_so_in_place(tmp_path: Path) -> None:
