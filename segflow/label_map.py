@@ -100,7 +100,7 @@ class LabelMap:
         Raises:
             UsageError: A key is missing, unknown, or has the wrong type.
         """
-        if not isinstance(data, Mapping) or not isinstance(data.get("classes"), Sequence):
+        if not isinstance(data, Mapping) or not isinstance(data.get("classes"), list | tuple):
             raise UsageError(
                 f"{source}: expected {{'classes': [{{'id': 0, 'name': …}}, …], 'ignore_id': 255}}, "
                 f"found {str(data)[:80]!r}"
@@ -123,15 +123,16 @@ class LabelMap:
         """
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # editors on Windows add the mark
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"label map {path}: cannot be read: {error}") from error
         if path.suffix == ".txt":
             return cls.from_dict(_parse_cvat(text, path), str(path))
         try:
             data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-        except (ValueError, yaml.YAMLError) as error:
-            raise UsageError(f"label map {path}: not valid JSON or YAML: {error}") from error
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())  # YAML's messages have several lines
+            raise UsageError(f"label map {path}: not valid JSON or YAML: {reason}") from error
         return cls.from_dict(data, str(path))
 
 
@@ -151,7 +152,7 @@ def _problems(label_map: LabelMap) -> list[str]:
         problems.append(f"ignore_id {label_map.ignore_id} is also a class id; choose another")
     raw = [value for c in classes for value in (c.raw_ids or (c.id,))]
     if not problems and (repeated := _first_repeated(raw)):
-        problems.append(f"two classes claim the source value {repeated[0]}")
+        problems.append(f"the source value {repeated[0]} is claimed twice; give it to one class")
     if repeated := _first_repeated([c.color for c in classes if c.color]):
         problems.append(f"two classes have the colour {repeated[0]}")
     out_of_range = [v for v in [*raw, label_map.ignore_id] if not 0 <= v <= _MAX_ID]
@@ -178,7 +179,8 @@ def _read_class(entry: Any, source: str) -> LabelClass:
             f"{source}: class {entry.get('name')!r} has the unknown key {unknown[0]!r}; "
             "known: id, name, color, raw_ids"
         )
-    if not _is_int(entry.get("id")) or not isinstance(entry.get("name"), str):
+    name = entry.get("name")
+    if not _is_int(entry.get("id")) or not isinstance(name, str) or not name.strip():
         raise UsageError(f"{source}: a class needs an integer id and a name, found {dict(entry)}")
     color, raw_ids = entry.get("color"), entry.get("raw_ids", [])
     if color is not None and not (
@@ -187,14 +189,12 @@ def _read_class(entry: Any, source: str) -> LabelClass:
         and all(_is_int(v) and 0 <= v <= 255 for v in color)
     ):
         raise UsageError(
-            f"{source}: class {entry['name']!r}: color must be [r, g, b] in 0-255, found {color!r}"
+            f"{source}: class {name!r}: color must be [r, g, b] in 0-255, found {color!r}"
         )
     if not isinstance(raw_ids, Sequence) or not all(_is_int(v) for v in raw_ids):
-        raise UsageError(
-            f"{source}: class {entry['name']!r}: raw_ids must be integers, found {raw_ids!r}"
-        )
+        raise UsageError(f"{source}: class {name!r}: raw_ids must be integers, found {raw_ids!r}")
     rgb = (color[0], color[1], color[2]) if color is not None else None
-    return LabelClass(entry["id"], entry["name"], rgb, tuple(raw_ids))
+    return LabelClass(entry["id"], name, rgb, tuple(raw_ids))
 
 
 def _is_int(value: Any) -> bool:
