@@ -8,8 +8,15 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> bytes:
-    """JSON with sorted keys and no spaces, so that equal values give equal bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    """JSON with sorted keys and no spaces, so that equal values give equal bytes.
+
+    Raises:
+        ValueError: A number is NaN or infinite; NaN equals nothing, so no bytes can stand for it.
+    """
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode()
 
 
 def fingerprint(value: Mapping[str, Any]) -> str:

@@ -62,7 +62,12 @@ def summarize(confusion: NDArray[np.int64], names: Sequence[str]) -> dict[str, A
     Returns:
         `mean_iou`, `pixel_accuracy`, `per_class.<name>` {`iou`, `dice`, `precision`, `recall`,
         `pixels`} and `confusion_matrix` as nested lists of int.
+
+    Raises:
+        ValueError: There is not one name for each class.
     """
+    if len(names) != len(confusion):
+        raise ValueError(f"{len(names)} names for a {len(confusion)} x {len(confusion)} matrix")
     hits, truth, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
     columns = {
         "iou": iou_per_class(confusion),
