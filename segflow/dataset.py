@@ -74,7 +74,7 @@ class Dataset:
         try:
             record = storage.read_json(path)
             return cls._from_record(folder, record)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"dataset {path}: not a dataset record: {error!r}") from error
 
     @classmethod

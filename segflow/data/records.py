@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
 
 @dataclass(frozen=True)
@@ -79,21 +80,17 @@ def decode_example(data: bytes) -> Record:
     try:
         example.ParseFromString(data)
         feature = example.features.feature
-        values = {
-            name: (feature[name].bytes_list.value or feature[name].int64_list.value)[0]
-            for name in list(feature)
-        }
         return Record(
-            image=values["image/encoded"],
-            image_format=values["image/format"].decode(),
-            mask=values["image/segmentation/class/encoded"],
-            height=values["image/height"],
-            width=values["image/width"],
-            channels=values["image/channels"],
-            filename=values["image/filename"].decode(),
-            source_id=values["image/source_id"].decode(),
+            image=feature["image/encoded"].bytes_list.value[0],
+            image_format=feature["image/format"].bytes_list.value[0].decode(),
+            mask=feature["image/segmentation/class/encoded"].bytes_list.value[0],
+            height=feature["image/height"].int64_list.value[0],
+            width=feature["image/width"].int64_list.value[0],
+            channels=feature["image/channels"].int64_list.value[0],
+            filename=feature["image/filename"].bytes_list.value[0].decode(),
+            source_id=feature["image/source_id"].bytes_list.value[0].decode(),
         )
-    except Exception as error:
+    except (DecodeError, IndexError, UnicodeDecodeError) as error:
         raise ValueError(f"not a segflow example: {error!r}") from error
 
 
@@ -110,14 +107,16 @@ def read_frames(path: str | Path) -> Iterator[bytes]:
         ValueError: A frame is cut off or a checksum does not match.
     """
     with Path(path).open("rb") as file:
-        position = 0
+        position, end = 0, Path(path).stat().st_size
         while header := file.read(12):
             length = header[:8]
             if len(header) < 12 or _masked_crc(length) != header[8:]:
                 raise ValueError(f"{path}: damaged record header at byte {position}")
             size = struct.unpack("<Q", length)[0]
+            if size > end - file.tell():  # before that much memory is asked for
+                raise ValueError(f"{path}: cut record at byte {position}")
             data, crc = file.read(size), file.read(4)
-            if len(data) < size or _masked_crc(data) != crc:
+            if _masked_crc(data) != crc:
                 raise ValueError(f"{path}: damaged or cut record at byte {position}")
             yield data
             position = file.tell()
