@@ -148,8 +148,8 @@ class PairPlan:
             "SELECT count(*) FROM (SELECT DISTINCT key FROM read_parquet($1) WHERE role = 'image') "
             "SEMI JOIN (SELECT key FROM read_parquet($1) WHERE role = 'mask') USING (key)",
             [str(listing)],
-        ).fetchone()
-        if pairs == (0,):
+        ).fetchall()
+        if pairs == [(0,)]:
             closest = difflib.get_close_matches(images[0], masks, n=1, cutoff=0) or masks[:1]
             raise UsageError(
                 f"no image and mask share a stem; the closest pair is {images[0]!r} and "

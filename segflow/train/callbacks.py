@@ -115,7 +115,8 @@ class EpochRecorder(keras.callbacks.Callback):
         storage.put(self._output / "history.csv", self.state.history_csv())
 
     def _row(self, epoch: int, logs: Mapping[str, Any]) -> EpochRow:
-        validation = scores.summarize(self._metric.numpy(), ())
+        confusion = self._metric.numpy()
+        validation = scores.summarize(confusion, [str(i) for i in range(len(confusion))])
         images = self._steps * self._config.batch_size
         return EpochRow(
             epoch=epoch,
