@@ -1,6 +1,7 @@
 """What some tests need beside the package: skipped in one line without it, failed in CI."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,6 +21,12 @@ def shared_data(name: str) -> Path:
 def shared_weights() -> Path:
     """The folder of pretrained Keras weights collected for tests, likewise."""
     return _shared_folder("weights")
+
+
+def require_tool(name: str) -> str:
+    """The path of a program that must be on the PATH."""
+    path = shutil.which(name)
+    return path if path is not None else leave_out(f"needs the program {name}")
 
 
 def leave_out(reason: str) -> NoReturn:

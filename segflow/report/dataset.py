@@ -64,6 +64,7 @@ def page(folder: Path) -> str:
             total=sum(split.examples for split in splits),
             inputs=record["inputs"],
             classes=classes,
+            options={k: v for k, v in record["config"].items() if k != "label_map"},
             absent=_absent(classes, splits),
             largest=max((s.share for _, row in classes for s in row), default=0) or 1,
             examples=[_examples(opened, dataset, split) for split in splits],

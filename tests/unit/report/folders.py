@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +272,15 @@ def _label(
         for i in np.unique(ids).tolist()
     ]
     return row, areas
+
+
+KINDS: dict[str, Callable[[Path], Path]] = {
+    "dataset": lambda folder: write_dataset(folder / "dataset"),
+    "model": lambda folder: write_bundle(folder / "model"),
+    "evaluation": lambda folder: write_evaluation(folder / "evaluation", folder / "raw"),
+    "labels": lambda folder: write_labels(folder / "labels", folder / "batch"),
+}
+"""Writes an output folder of each kind, and what it needs, into a folder."""
 
 
 _BY_CODE = {"missing_mask": 2, "unreadable": 7}

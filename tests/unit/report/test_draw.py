@@ -1,6 +1,5 @@
 """Reports of all kinds: found by their record, complete, escaped, equal when drawn again."""
 
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -9,13 +8,6 @@ import pytest
 from segflow.errors import UsageError
 from segflow.report import draw
 from tests.unit.report import folders
-
-_KINDS: dict[str, Callable[[Path], Path]] = {
-    "dataset": lambda p: folders.write_dataset(p / "dataset"),
-    "model": lambda p: folders.write_bundle(p / "model"),
-    "evaluation": lambda p: folders.write_evaluation(p / "evaluation", p / "raw"),
-    "labels": lambda p: folders.write_labels(p / "labels", p / "batch"),
-}
 
 
 class Page(HTMLParser):
@@ -41,10 +33,10 @@ class Page(HTMLParser):
         self._texts.append(data)
 
 
-@pytest.fixture(scope="module", params=_KINDS)
+@pytest.fixture(scope="module", params=folders.KINDS)
 def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of each kind with its report."""
-    return draw(_KINDS[request.param](tmp_path_factory.mktemp("kind"))).parent
+    return draw(folders.KINDS[request.param](tmp_path_factory.mktemp("kind"))).parent
 
 
 def test_every_kind_shows_user_text_as_text(drawn: Path) -> None:
