@@ -1,12 +1,14 @@
 """Decoding of images: an allow-list of formats, caps read from the header, orientation applied."""
 
+import errno
 import io
+import stat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from segflow.data.config import DecodeLimits
 from segflow.errors import RejectCode, RejectError
@@ -14,17 +16,43 @@ from segflow.errors import RejectCode, RejectError
 # Pillow's names. MPO is what Pillow calls a JPEG that holds several pictures.
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "TGA", "JPEG2000", "AVIF")
 
+# No later try will find these otherwise; any other failure of the storage may pass, so it raises.
+PERMANENT_ERRORS = frozenset(
+    (
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM),
+        *(errno.ELOOP, errno.ENAMETOOLONG),
+    )
+)
+
+# What undoes an EXIF orientation. ImageOps.exif_transpose does the same, but then writes the EXIF
+# data anew and so fails on a sound picture for the sake of any damaged tag.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 
 def read_bytes(path: str | Path, limits: DecodeLimits) -> bytes:
     """The file's bytes.
 
     Raises:
-        RejectError: It is gone, empty, or larger than the cap.
+        RejectError: It is gone, no regular file, or larger than the cap.
+        OSError: The storage failed in a way that may pass.
     """
+    path = Path(path)
     try:
-        with Path(path).open("rb") as file:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise RejectError(RejectCode.UNREADABLE, "cannot be opened: no regular file")
+        with path.open("rb") as file:
             data = file.read(limits.max_bytes + 1)
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except OSError as error:
+        if error.errno not in PERMANENT_ERRORS:
+            raise
         raise RejectError(RejectCode.UNREADABLE, f"cannot be opened: {error.strerror}") from error
     if len(data) > limits.max_bytes:
         raise RejectError(
@@ -59,6 +87,8 @@ def open_image(data: bytes, limits: DecodeLimits) -> Image.Image:
             f"{width} x {height} pixels by its header, over the cap of {limits.max_pixels} "
             "(--limits.max-pixels)",
         )
+    if image.format == "BMP":
+        _require_depth_as_read(image, data)
     return image
 
 
@@ -70,13 +100,15 @@ def load(image: Image.Image) -> Image.Image:
     """
     try:
         image.load()
-        return ImageOps.exif_transpose(image)
+        method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return image if method is None else image.transpose(method)
     except Image.DecompressionBombError as error:
         raise RejectError(RejectCode.TOO_LARGE, str(error)) from error
     except MemoryError:
         raise
     except Exception as error:  # plugins raise whatever broken data leads them to
-        raise RejectError(RejectCode.UNREADABLE, f"broken or cut off: {error}") from error
+        why = str(error) or type(error).__name__
+        raise RejectError(RejectCode.UNREADABLE, f"broken or cut off: {why}") from error
 
 
 def decode_rgb(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
@@ -108,6 +140,21 @@ def read_rgb(path: str | Path, limits: DecodeLimits | None = None) -> NDArray[np
     """
     limits = limits or DecodeLimits()
     return decode_rgb(read_bytes(path, limits), limits)
+
+
+def _require_depth_as_read(image: Image.Image, data: bytes) -> None:
+    """Refuses a BMP that Pillow misreads.
+
+    It takes a grey palette's length for the depth: with a palette of black and white it reads
+    one bit a pixel, with a ramp of any length eight, whatever the header says.
+    """
+    start = 24 if data[14] == 12 else 28  # the older header is shorter
+    depth = int.from_bytes(data[start : start + 2], "little")
+    if image.mode in ("1", "L") and depth != {"1": 1, "L": 8}[image.mode]:
+        raise RejectError(
+            RejectCode.UNSUPPORTED_FORMAT,
+            f"a BMP of {depth} bits a pixel with a short grey palette; save it as PNG",
+        )
 
 
 def _grey_to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
