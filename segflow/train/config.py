@@ -109,7 +109,7 @@ class TrainConfig:
     patience: int | None = None
     """Stop after so many epochs in which the validation mIoU has not risen; none: never."""
 
-    batch_size: int = 16
+    batch_size: int = 8
     """Images a step, over all devices together."""
 
     devices: str = "auto"

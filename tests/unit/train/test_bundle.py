@@ -1,0 +1,152 @@
+"""The bundle: what it records, and that an altered one is refused."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from segflow import scores, storage
+from segflow.dataset import Dataset
+from segflow.errors import UsageError
+from segflow.models.unet import build_unet
+from segflow.train.bundle import Bundle, write_record
+
+
+@pytest.fixture(scope="module")
+def original(dataset_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundles") / "model"
+    folder.mkdir()
+    build_unet(image_size=(16, 24), num_classes=3, filters=2, depth=1).save(folder / "model.keras")
+    dataset = Dataset.load(dataset_folder)
+    summary = scores.summarize(np.eye(3, dtype=np.int64), dataset.label_map.names)
+    write_record(
+        folder,
+        dataset,
+        architecture={"name": "unet"},
+        training={"seed": 0},
+        scores={**summary, "split": "val", "examples": 5},
+    )
+    return folder
+
+
+@pytest.fixture
+def folder(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "model")
+
+
+def _edit(folder, **changes):
+    record = storage.read_json(folder / "bundle.json") | changes
+    storage.put(folder / "bundle.json", storage.to_json(record))
+
+
+def test_it_holds_the_contract(folder, dataset_folder):
+    dataset = Dataset.load(dataset_folder)
+    bundle = Bundle.load(folder)
+    assert bundle.label_map == dataset.label_map
+    assert bundle.image_size == (16, 24)
+    assert bundle.resize == "stretch"
+    assert bundle.record["format_version"] == 1
+    assert bundle.record["dataset"]["fingerprint"] == dataset.fingerprint
+    assert bundle.record["metrics"]["per_class"]["disc"]["iou"] == 1
+    assert bundle.record["confusion_matrix"] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert set(bundle.record["versions"]) == {"segflow", "keras", "tensorflow", "numpy", "python"}
+
+
+def test_its_model_is_plain_keras_and_uncompiled(folder):
+    model = Bundle.load(folder).load_model()
+    assert type(model).__module__.startswith("keras.")
+    assert not model.compiled
+    assert model.output_shape == (None, 16, 24, 3)
+    assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
+
+
+def test_code_in_a_model_file_is_not_run(folder, monkeypatch):
+    inputs = keras.Input((16, 24, 3))
+    unsafe = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
+    unsafe.save(folder / "model.keras")
+    monkeypatch.setattr("segflow.train.bundle.check_file", lambda *_: None)
+    with pytest.raises(ValueError, match="safe_mode"):
+        Bundle.load(folder).load_model()
+
+
+def test_an_altered_model_file_is_refused(folder):
+    data = bytearray((folder / "model.keras").read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / "model.keras").write_bytes(data)
+    with pytest.raises(UsageError, match=r"model\.keras.*altered"):
+        Bundle.load(folder)
+
+
+def test_a_cut_model_file_is_refused(folder):
+    (folder / "model.keras").write_bytes((folder / "model.keras").read_bytes()[:-1])
+    with pytest.raises(UsageError, match=r"model\.keras.*bytes"):
+        Bundle.load(folder)
+
+
+def test_a_missing_model_file_is_refused(folder):
+    (folder / "model.keras").unlink()
+    with pytest.raises(UsageError, match="missing"):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize("changes", [{"image_size": [8, 8]}, {"resize": "letterbox"}])
+def test_a_record_edited_by_hand_is_refused(folder, changes):
+    _edit(folder, **changes)
+    with pytest.raises(UsageError, match="edited by hand"):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 2}, "format version 2"),
+        ({"model": {}}, "not a bundle record"),
+        ({"image_size": None}, "not a bundle record"),
+        ({"label_map": {"classes": []}}, "no classes"),
+    ],
+)
+def test_an_unsound_record_is_refused(folder, changes, message):
+    _edit(folder, **changes)
+    with pytest.raises(UsageError, match=message):
+        Bundle.load(folder)
+
+
+def test_what_is_no_bundle_says_how_to_make_one(tmp_path):
+    with pytest.raises(UsageError, match=r"holds no bundle\.json; make one with 'segflow train'"):
+        Bundle.load(tmp_path)
+    with pytest.raises(UsageError, match="does not exist"):
+        Bundle.load(tmp_path / "absent")
+    (tmp_path / "bundle.json").write_text("{")
+    with pytest.raises(UsageError, match="not a bundle record"):
+        Bundle.load(tmp_path)
+
+
+def test_the_fingerprint_depends_on_the_model(folder):
+    before = Bundle.load(folder).fingerprint
+    (folder / "model.keras").write_bytes(b"another")
+    record = storage.read_json(folder / "bundle.json")
+    assert record["fingerprint"] == before
+    dataset = record["dataset"]["path"]
+    bundle = write_record(
+        folder,
+        Dataset.load(dataset),
+        architecture={},
+        training={},
+        scores={"confusion_matrix": [], "mean_iou": None},
+    )
+    assert bundle.fingerprint != before
+
+
+def test_reading_a_bundle_loads_neither_keras_nor_tensorflow(folder):
+    code = (
+        "import sys; from segflow.train.bundle import Bundle; Bundle.load(sys.argv[1]); "
+        "import segflow.train.config, segflow.train.trainer, segflow.models.registry, json; "
+        "print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not {"keras", "tensorflow", "apache_beam"} & set(json.loads(result.stdout))

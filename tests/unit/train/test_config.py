@@ -1,0 +1,112 @@
+"""Settings and the little languages in them."""
+
+import pytest
+
+from segflow.errors import UsageError
+from segflow.train.config import (
+    AugmentationConfig,
+    TrainConfig,
+    parse_devices,
+    parse_loss,
+    steps_per_epoch,
+)
+
+
+def config(**settings: object) -> TrainConfig:
+    return TrainConfig(dataset="data", output="out", **settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("ce", ((1.0, "ce"),)),
+        ("ce+dice", ((1.0, "ce"), (1.0, "dice"))),
+        ("0.7*ce + 0.3*dice", ((0.7, "ce"), (0.3, "dice"))),
+        (".5*dice", ((0.5, "dice"),)),
+    ],
+)
+def test_a_loss_is_a_sum_with_factors(text, terms):
+    assert parse_loss(text) == terms
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ce+", "mse", "ce*2", "ce-dice", "-1*ce", "1e3*ce", "CE", "ce+ce", "0*ce"]
+)
+def test_what_is_no_loss_is_refused(text):
+    with pytest.raises(UsageError, match="loss"):
+        parse_loss(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"), [("auto", ("auto", 0)), ("cpu:2", ("cpu", 2)), ("gpu:16", ("gpu", 16))]
+)
+def test_devices(text, devices):
+    assert parse_devices(text) == devices
+
+
+@pytest.mark.parametrize("text", ["cpu", "gpu:0", "tpu:1", "cpu:-1", "2", "cpu:2 "])
+def test_what_is_no_devices_is_refused(text):
+    with pytest.raises(UsageError, match=r"auto, cpu:N or gpu:N"):
+        parse_devices(text)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"architecture": "vgg"},
+        {"loss": "l2"},
+        {"devices": "all"},
+        {"filters": 0},
+        {"depth": -1},
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"patience": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"max_minutes": -1.0},
+        {"momentum": 1.5},
+        {"weight_decay": -0.1},
+        {"seed": -1},
+    ],
+)
+def test_settings_out_of_range_are_refused(settings):
+    with pytest.raises(UsageError):
+        config(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"flip_horizontal": 1.1},
+        {"flip_vertical": -0.1},
+        {"rotation": 181.0},
+        {"zoom": (1.2, 0.8)},
+        {"zoom": (0.0, 1.0)},
+        {"brightness": 2.0},
+        {"contrast": 1.0},
+    ],
+)
+def test_augmentation_out_of_range_is_refused(settings):
+    with pytest.raises(UsageError, match=f"augmentation.{next(iter(settings)).replace('_', '-')}"):
+        AugmentationConfig(**settings)
+
+
+def test_model_parameters_are_those_of_the_architecture():
+    assert config(filters=12, depth=3).model_parameters == {"filters": 12, "depth": 3}
+
+
+def test_identities_leave_out_what_may_change():
+    one = config(seed=1, devices="cpu:1", max_minutes=1.0)
+    moved = TrainConfig("elsewhere", "there", seed=1, devices="cpu:1", max_minutes=1.0, resume=True)
+    longer = config(seed=1, devices="cpu:2", max_minutes=2.0)
+    other = config(seed=2)
+    assert one.identity() == moved.identity()
+    assert one.identity() != longer.identity()
+    assert one.resume_identity() == longer.resume_identity()
+    assert one.resume_identity() != other.resume_identity()
+
+
+def test_an_epoch_leaves_out_what_does_not_fill_a_batch():
+    assert steps_per_epoch(17, 8) == 2
+    with pytest.raises(UsageError, match=r"7 examples, fewer than one batch of 8; .* at most 7"):
+        steps_per_epoch(7, 8)
