@@ -61,18 +61,23 @@ def read_source(
     Raises:
         RejectError: It has changed since, cannot be read, or is too large.
     """
+    if planned != (None, None):
+        _require_unchanged(path, planned, what)
+    return _about(what, lambda: read_bytes(path, limits))
+
+
+def _require_unchanged(path: str, planned: tuple[int | None, int | None], what: str) -> None:
     try:
         stat = Path(path).stat()
     except OSError as error:
         raise RejectError(
             RejectCode.SOURCE_CHANGED, f"{what}: gone since it was listed ({error.strerror})"
         ) from error
-    if planned not in ((None, None), (stat.st_size, stat.st_mtime_ns)):
+    if planned != (stat.st_size, stat.st_mtime_ns):
         raise RejectError(
             RejectCode.SOURCE_CHANGED,
             f"{what}: changed since it was listed: {planned[0]} bytes then, {stat.st_size} now",
         )
-    return _about(what, lambda: read_bytes(path, limits))
 
 
 def read_pair(row: Mapping[str, Any], label_map: LabelMap, limits: DecodeLimits) -> Pair:

@@ -1,0 +1,115 @@
+"""The whole chain on CamVid: counts, stored masks, labels and scores against the source files."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from segflow import storage
+from segflow.dataset import Dataset
+from tests.integration import camvid
+from tests.integration.commands import segflow
+from tests.requirements import shared_data
+
+
+@pytest.fixture(scope="module")
+def root() -> Path:
+    return shared_data("camvid")
+
+
+@pytest.fixture(scope="module")
+def full_size(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """CamVid at its own size."""
+    output = tmp_path_factory.mktemp("camvid") / "full"
+    labels = root / "labels.json"
+    segflow(
+        *("ingest", "--images", root, "--label-map", labels),
+        *("--image-size", "360x480", "--output", output),
+    )
+    return Dataset.load(output)
+
+
+@pytest.fixture(scope="module")
+def small(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CamVid at 192x256, to train on."""
+    output = tmp_path_factory.mktemp("camvid") / "small"
+    segflow("ingest", "--images", root, "--image-size", "192x256", "--output", output)
+    return output
+
+
+def test_every_pair_is_accepted_and_the_pixels_are_those_of_the_files(
+    root: Path, full_size: Dataset
+) -> None:
+    inputs = full_size.record["inputs"]
+    assert (inputs["listed"], inputs["accepted"], inputs["rejected"]) == (468, 468, 0)
+    assert set(full_size.splits) == set(camvid.SPLITS)
+    for split, count in camvid.SPLITS.items():
+        stored = full_size.record["splits"][split]
+        pixels, void = camvid.class_pixels(root, split)
+        assert stored["examples"] == stored["sources"] == count
+        assert stored["class_pixels"] == pixels
+        assert stored["ignored_pixels"] == void
+
+
+def test_tensorflow_reads_the_source_masks_back(root: Path, full_size: Dataset) -> None:
+    feature = {
+        "image/source_id": tf.io.FixedLenFeature([], tf.string),
+        "image/segmentation/class/encoded": tf.io.FixedLenFeature([], tf.string),
+    }
+    for split, count in camvid.SPLITS.items():
+        stored = {}
+        for record in tf.data.TFRecordDataset([str(p) for p in full_size.shard_paths(split)]):
+            example = tf.io.parse_single_example(record, feature)
+            mask = tf.io.decode_png(example["image/segmentation/class/encoded"], channels=1)
+            key = example["image/source_id"].numpy().decode()
+            stored[key.removeprefix(f"{split}/")] = mask.numpy()[..., 0]
+        source = dict(camvid.masks(root, split))
+        assert len(stored) == count
+        assert stored.keys() == source.keys()
+        for stem, mask in source.items():
+            np.testing.assert_array_equal(stored[stem], mask, err_msg=stem)
+
+
+@pytest.mark.parametrize("devices", ["cpu:1", "cpu:2"])
+def test_labels_of_the_validation_frames_agree_with_evaluate(
+    devices: str, root: Path, small: Path, tmp_path: Path
+) -> None:
+    model, labels, scored = tmp_path / "model", tmp_path / "labels", tmp_path / "scores"
+    segflow(
+        *("train", "--dataset", small, "--devices", devices, "--filters", 8, "--batch-size", 8),
+        *("--max-minutes", 1, "--output", model),
+    )
+    segflow("label", "--model", model, "--images", root / "val", "--output", labels)
+    printed = segflow(
+        *("evaluate", "--model", model, "--output", scored),
+        *("--images", root / "val", "--masks", root / "valannot"),
+    )
+
+    record = storage.read_json(next((labels / "runs").iterdir()))
+    predicted = {}
+    for file in record["files"]:
+        if file["path"].startswith("images/"):
+            for row in pq.read_table(labels / file["path"]).to_pylist():
+                mask = np.asarray(Image.open(io.BytesIO(row["mask"])))
+                assert mask.shape == camvid.SIZE == (row["height"], row["width"])
+                assert mask.dtype == np.uint8
+                assert mask.max() < camvid.CLASSES
+                predicted[Path(row["image_uri"]).stem] = mask
+        if file["path"].startswith("areas/"):
+            areas = pq.read_table(labels / file["path"]).to_pandas()
+            assert (areas.groupby("image_uri").pixels.sum() == 172_800).all()
+    assert len(predicted) == camvid.SPLITS["val"]
+
+    said = re.search(r"^mean IoU: (\S+)$", printed, re.MULTILINE)
+    assert said is not None
+    assert float(said[1]) == pytest.approx(camvid.mean_iou(root, "val", predicted), abs=1e-9)
+    assert storage.read_json(scored / "metrics.json")["mean_iou"] == float(said[1])
+    # A minute teaches it road, sky and buildings: far above the 1/11 x share of a constant answer.
+    assert float(said[1]) > 0.15
+    for folder in (small, model, labels, scored):
+        segflow("verify", folder)
