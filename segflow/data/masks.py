@@ -1,12 +1,12 @@
 """Masks: from a file of indices, palette indices or colours to exact class ids."""
 
 import io
-import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from segflow.data.config import DecodeLimits
 from segflow.data.decode import load, open_image
@@ -14,6 +14,7 @@ from segflow.errors import RejectCode, RejectError
 from segflow.label_map import LabelMap
 
 _LISTED_VALUES = 12  # unknown values that a message names
+_LOSSY_TIFFS = ("jpeg", "tiff_jpeg", "webp", "tiff_sgilog", "tiff_sgilog24")  # Pillow's names
 
 
 def decode_mask(data: bytes, label_map: LabelMap, limits: DecodeLimits) -> NDArray[Any]:
@@ -42,7 +43,7 @@ def decode_raw_mask(data: bytes, limits: DecodeLimits) -> NDArray[Any]:
     """
     image = open_image(data, limits)
     _require_lossless(image, data)
-    scale = _grey_scale(image, data)
+    scale = _grey_scale(image)
     image = load(image)
     if image.mode in ("RGB", "RGBA"):
         return np.asarray(image)[..., :3]
@@ -63,12 +64,7 @@ def values_to_ids(values: NDArray[Any], label_map: LabelMap) -> NDArray[Any]:
     Raises:
         RejectError: `unknown_label` with the values that no class claims.
     """
-    found = np.unique(values)
-    unknown = [int(v) for v in found if int(v) not in label_map.raw_to_id]
-    if unknown:
-        raise _unknown("values", unknown, int(np.isin(values, unknown).sum()), label_map)
-    table = np.array([label_map.raw_to_id[int(v)] for v in found], label_map.dtype)
-    return table[np.searchsorted(found, values)]
+    return _look_up(values, label_map.raw_to_id, label_map, "values", str)
 
 
 def colors_to_ids(colors: NDArray[np.uint8], label_map: LabelMap) -> NDArray[Any]:
@@ -77,15 +73,8 @@ def colors_to_ids(colors: NDArray[np.uint8], label_map: LabelMap) -> NDArray[Any
     Raises:
         RejectError: `unknown_label` with the colours that no class has.
     """
-    packed = pack_colors(colors)
     known = {_pack_one(c.color): c.id for c in label_map.classes if c.color is not None}
-    found = np.unique(packed)
-    unknown = [int(v) for v in found if int(v) not in known]
-    if unknown:
-        names = [f"rgb({v >> 16},{v >> 8 & 255},{v & 255})" for v in unknown]
-        raise _unknown("colours", names, int(np.isin(packed, unknown).sum()), label_map)
-    table = np.array([known[int(v)] for v in found], label_map.dtype)
-    return table[np.searchsorted(found, packed)]
+    return _look_up(pack_colors(colors), known, label_map, "colours", _color_name)
 
 
 def pack_colors(colors: NDArray[np.uint8]) -> NDArray[np.uint32]:
@@ -105,9 +94,36 @@ def _pack_one(color: tuple[int, int, int]) -> int:
     return color[0] << 16 | color[1] << 8 | color[2]
 
 
-def _unknown(what: str, unknown: list[Any], pixels: int, label_map: LabelMap) -> RejectError:
+def _color_name(packed: int) -> str:
+    return f"rgb({packed >> 16},{packed >> 8 & 255},{packed & 255})"
+
+
+def _look_up(
+    values: NDArray[Any],
+    known: Mapping[int, int],
+    label_map: LabelMap,
+    what: str,
+    name: Callable[[int], str],
+) -> NDArray[Any]:
+    shallow = values.dtype in (np.uint8, np.uint16)
+    if shallow:  # several times as fast as sorting
+        found = np.flatnonzero(np.bincount(values.ravel()))
+    else:
+        found = np.unique(values)
+    unknown = [v for v in found.tolist() if v not in known]
+    if unknown:
+        raise _unknown(what, list(map(name, unknown)), np.isin(values, unknown).sum(), label_map)
+    ids = np.array([known[v] for v in found.tolist()], label_map.dtype)
+    if not shallow:
+        return ids[np.searchsorted(found, values)]
+    table = np.zeros(found[-1] + 1, label_map.dtype)
+    table[found] = ids
+    return table[values]
+
+
+def _unknown(what: str, unknown: list[str], pixels: int, label_map: LabelMap) -> RejectError:
     more = f" and {len(unknown) - _LISTED_VALUES} more" if len(unknown) > _LISTED_VALUES else ""
-    listed = ", ".join(map(str, unknown[:_LISTED_VALUES]))
+    listed = ", ".join(unknown[:_LISTED_VALUES])
     return RejectError(
         RejectCode.UNKNOWN_LABEL,
         f"{what} that no class claims: {listed}{more} ({pixels} pixels); the label map has "
@@ -118,8 +134,8 @@ def _unknown(what: str, unknown: list[Any], pixels: int, label_map: LabelMap) ->
 def _require_lossless(image: Image.Image, data: bytes) -> None:
     lossy = (
         image.format in ("JPEG", "MPO", "JPEG2000", "AVIF")
-        or (image.format == "WEBP" and b"VP8L" not in data[12:64])
-        or (image.format == "TIFF" and "jpeg" in str(image.info.get("compression")))
+        or (image.format == "WEBP" and not _is_lossless_webp(data))
+        or (image.format == "TIFF" and image.info.get("compression") in _LOSSY_TIFFS)
     )
     if lossy:
         raise RejectError(
@@ -128,26 +144,54 @@ def _require_lossless(image: Image.Image, data: bytes) -> None:
         )
 
 
-def _grey_scale(image: Image.Image, data: bytes) -> int:
+def _is_lossless_webp(data: bytes) -> bool:
+    """Whether the first frame's pixels lie in a chunk `VP8L`, as WebP's container calls it."""
+    position = 12
+    while position + 8 <= len(data):
+        kind = data[position : position + 4]
+        if kind in (b"VP8 ", b"VP8L"):
+            return kind == b"VP8L"
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        # A frame's own chunks lie inside it, behind 16 bytes; others are skipped, padded to even.
+        position += 8 + (16 if kind == b"ANMF" else size + size % 2)
+    return False
+
+
+def _grey_scale(image: Image.Image) -> int:
     """By what Pillow multiplies the grey values of this file; it widens shallow ones to 8 bits.
 
     Raises:
         RejectError: Pillow would change the values in a way that cannot be undone.
     """
-    depth = 8
-    if image.format == "PNG":  # IHDR: bit depth in byte 24, colour type in byte 25
-        depth, color_type = data[24], data[25]
-        if depth == 16 and color_type in (2, 4, 6):
-            raise RejectError(
-                RejectCode.UNSUPPORTED_FORMAT, "a 16-bit colour or alpha mask; save one channel"
-            )
-    elif image.format == "TIFF" and image.mode == "L":
-        depth = image.tag_v2.get(258, (8,))[0]  # type: ignore[attr-defined]  # BitsPerSample
-    elif image.format == "PPM" and image.mode in ("L", "I", "RGB"):
-        header = re.match(rb"P[2356](?:\s+|#[^\n]*\n)+(?:\d+(?:\s+|#[^\n]*\n)+){2}(\d+)", data)
-        if header is None or int(header[1]) not in (255, 65535):
+    scale = 1
+    for tile in image.tile if isinstance(image, ImageFile.ImageFile) else ():
+        args = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        stored, depth = _raw_mode(args[0])
+        largest = args[1] if tile.codec_name in ("ppm", "ppm_plain") and len(args) > 1 else None
+        changed = (
+            depth.endswith("I")  # white is zero: Pillow inverts
+            or (image.mode[0] != "I" and depth.startswith(("15", "16")))  # cut to 8 bits
+            or largest not in (None, 65535 if image.mode == "I" else 255)  # scaled to these
+        )
+        if changed or _is_signed_tiff(image):
             raise RejectError(
                 RejectCode.UNSUPPORTED_FORMAT,
-                "a PNM mask whose largest value is neither 255 nor 65535; save masks as PNG",
+                f"a {image.format} mask of {args[0]} values, which cannot be read exactly; save "
+                "masks as PNG of one channel",
             )
-    return 255 // (2**depth - 1) if image.mode == "L" and depth in (2, 4) else 1
+        if stored == "L" and depth in ("2", "4"):
+            scale = 255 // (2 ** int(depth) - 1)
+    return scale
+
+
+def _raw_mode(name: Any) -> tuple[str, str]:
+    """Channels and depth of one of Pillow's raw modes; `L;4R` is grey, 4 bits, bits reversed."""
+    channels, _, depth = str(name).partition(";")
+    return channels, depth.removesuffix("R")
+
+
+def _is_signed_tiff(image: Image.Image) -> bool:
+    """Whether Pillow would wrap negative values: it reads signed 8 bits as unsigned."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or image.mode != "L":
+        return False
+    return 2 in image.tag_v2.get(TiffImagePlugin.SAMPLEFORMAT, ())
