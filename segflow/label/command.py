@@ -6,10 +6,12 @@ from typing import Any
 
 from rich.console import Console
 
+from segflow import storage
 from segflow.errors import UsageError
 from segflow.jobs import progress
 from segflow.jobs.launch import Launch, require_free
 from segflow.label.config import LabelConfig
+from segflow.label.current import current_sql
 from segflow.label.labelling import LIBRARIES, RECORDS_FOLDER, LabelJob
 from segflow.label.planning import LabelPlan, committed_records
 from segflow.train.bundle import Bundle
@@ -51,4 +53,6 @@ def label(
         shard_size=config.shard_size,
     )
     outcome = Launch(job, output, recorded, LIBRARIES, plan, flags)(console)
+    # Also where nothing was new: the folder may have been moved, and the views hold its path.
+    storage.put(output / "current.sql", current_sql(output).encode())
     return None if outcome is None else committed_records(output)[-1]
