@@ -172,15 +172,18 @@ def _largest_classes(opened: Tables, uris: Sequence[str]) -> dict[str, str]:
 
 
 def _card(row: Mapping[str, Any], shares: str, label_map: LabelMap) -> Card:
-    uri = row["image_uri"]
+    uri, form = row["image_uri"], row["mask_format"]
     notes = [f"confidence {score(row['mean_confidence'])}", shares]
+    ids = pictures.decode_ids(row["mask"]) if form == "png" else None
+    if ids is None:
+        notes.append(f"masks stored as {form} are not drawn")
+    alt = f"labels of {uri}"
     try:
         rgb = read_rgb(uri)
     except RejectError as error:
-        return Card(uri, notes, problem=f"the image: {error}; its labels still hold")
+        shown = [] if ids is None else [pictures.mask(ids, label_map, alt, "labels")]
+        return Card(uri, notes, shown, f"the image: {error}; its labels still hold")
     shown = [pictures.photo(rgb, uri)]
-    if row["mask_format"] != "png":
-        return Card(uri, [*notes, f"no overlay of masks stored as {row['mask_format']}"], shown)
-    ids = pictures.decode_ids(row["mask"])
-    shown.append(pictures.overlay(rgb, ids, label_map, f"labels of {uri}", "labels"))
+    if ids is not None:
+        shown.append(pictures.overlay(rgb, ids, label_map, alt, "labels"))
     return Card(uri, notes, shown)

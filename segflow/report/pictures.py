@@ -79,6 +79,14 @@ def overlay(
     return _jpeg(_stripe(mixed, small == label_map.ignore_id), alt, label)
 
 
+def mask(ids: NDArray[Any], label_map: LabelMap, alt: str, label: str) -> Picture:
+    """A mask, integers [h, w], in its classes' colours, where there is no image to lay it on."""
+    scale = min(1, SIDE / max(ids.shape))
+    base = np.zeros((*(max(1, round(side * scale)) for side in ids.shape), 3), np.uint8)
+    small = _fit(ids, base)
+    return _jpeg(_stripe(_paint(small, label_map), small == label_map.ignore_id), alt, label)
+
+
 def errors(
     rgb: NDArray[np.uint8],
     truth: NDArray[Any],

@@ -89,6 +89,14 @@ def test_stored_masks_are_decoded_exactly(kind: str) -> None:
     assert np.array_equal(pictures.decode_ids(buffer.getvalue()), ids)
 
 
+@given(st.integers(1, 1000), st.integers(1, 1000))
+def test_a_mask_alone_keeps_its_shape(height: int, width: int) -> None:
+    picture = pictures.mask(np.ones((height, width), np.uint8), _MAP, "x", "labels")
+    assert max(picture.width, picture.height) == min(max(height, width), pictures.SIDE)
+    assert picture.width == pytest.approx(width * picture.height / height, abs=width / height + 1)
+    assert _pixels(picture)[0, 0] == pytest.approx([0, 0, 200], abs=6)
+
+
 def test_comparison_shows_image_truth_prediction_and_errors() -> None:
     ids = np.zeros((8, 8), np.uint8)
     card = pictures.comparison("a <b>", ["mIoU 1"], _grey(8, 8), ids, ids, _MAP)
