@@ -36,9 +36,10 @@ def check_batch_size(batch_size: int, replicas: int) -> None:
     """Raises `UsageError` unless every replica gets the same number of images."""
     if batch_size % replicas:
         lower = batch_size - batch_size % replicas
+        better = f"{lower} or {lower + replicas}" if lower else str(replicas)
         raise UsageError(
             f"--batch-size {batch_size} cannot be split evenly over {replicas} devices; "
-            f"use {lower or replicas} or {lower + replicas}"
+            f"use {better}"
         )
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from segflow import hashing, storage
 from segflow.data import records
 from segflow.label_map import LabelClass, LabelMap
+from segflow.train.config import TrainConfig
 
 SIZE = (16, 24)
 LABELS = LabelMap((LabelClass(0, "ground"), LabelClass(1, "disc"), LabelClass(2, "bar")))
@@ -101,3 +102,9 @@ def _split(shards: list[dict[str, Any]], rows: list[dict[str, Any]]) -> dict[str
         "ignored_pixels": 0,
         "shards": shards,
     }
+
+
+def small_config(dataset: str | Path, output: str | Path, **settings: Any) -> TrainConfig:
+    """A training of seconds: 4 epochs of 3 steps of a tiny U-Net."""
+    tiny = {"filters": 4, "depth": 2, "epochs": 4, "batch_size": 4, "learning_rate": 0.01}
+    return TrainConfig(str(dataset), str(output), **{**tiny, **settings})
