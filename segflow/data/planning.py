@@ -109,7 +109,9 @@ class PairPlan:
         return Planned(summary, notes)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        for source in self.layout.sources(self.images, self.masks):
+        # Absolute, so that a file has one address from wherever the command is run.
+        images, masks = (p and str(Path(p).absolute()) for p in (self.images, self.masks))
+        for source in self.layout.sources(images or "", masks):
             split = source.split if self.shares is None else None
             yield {
                 "role": source.role,

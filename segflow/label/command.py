@@ -46,7 +46,6 @@ def label(
     job = LabelJob(config, bundle.label_map, bundle.fingerprint)
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
     plan = LabelPlan(
-        images=config.images,
         source=recorded["images"],
         output=output,
         model_fingerprint=bundle.fingerprint,

@@ -53,14 +53,12 @@ class LabelPlan:
     """Plans the images of a source that no committed run of the same model has dealt with.
 
     Attributes:
-        images: Folder or glob, as the user gave it.
-        source: The same, absolute.
+        source: Folder or glob, absolute, so that an image has one address from anywhere.
         output: The labels' folder.
         model_fingerprint: The bundle's.
         shard_size: Images a shard.
     """
 
-    images: str
     source: str
     output: Path
     model_fingerprint: str
@@ -74,7 +72,7 @@ class LabelPlan:
         """
         listing = folder / "listing.parquet"
         if not write_listing(listing, self._rows(), _LISTING):
-            raise UsageError(f"--images {self.images}: no images found; expected at least one")
+            raise UsageError(f"--images {self.source}: no images found; expected at least one")
         with connect(folder / "spill") as connection:
             self._load_history(connection)
             new = connection.sql(_NEW, params={"listing": str(listing)})
@@ -87,7 +85,7 @@ class LabelPlan:
         return Planned(summary, {"gone": gone})
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        for file in list_files(self.images, "--images"):
+        for file in list_files(self.source, "--images"):
             yield {
                 "key": file.key,
                 "image_uri": file.path,

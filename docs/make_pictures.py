@@ -1,0 +1,67 @@
+"""Makes the tutorial's pictures: sections of the reports that `segflow demo` wrote.
+
+    make demo && .venv/bin/python docs/make_pictures.py demo
+"""
+
+import argparse
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+# Picture, the demo's folder, and the heading of the section it shows.
+SECTIONS = (
+    ("classes", "dataset", "Classes"),
+    ("examples", "dataset", "Examples"),
+    ("curves", "model", "Learning curves"),
+    ("worst-and-best", "evaluation", "Worst and best"),
+    ("confusion", "evaluation", "Confusion"),
+    ("labelled", "labels", "Images"),
+)
+_WIDTH, _LARGEST_HEIGHT = 1000, 900  # pixels
+
+
+def main() -> None:
+    """Writes `docs/images/*.jpg`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("demo", type=Path, help="what `segflow demo` wrote")
+    demo = parser.parse_args().demo
+    target = Path(__file__).parent / "images"
+    target.mkdir(exist_ok=True)
+    with _browser() as browser:
+        for name, folder, heading in SECTIONS:
+            browser.get((demo / folder / "report.html").absolute().as_uri())
+            section = browser.find_element(By.XPATH, f"//section[h2[normalize-space()='{heading}']]")
+            picture = Image.open(io.BytesIO(section.screenshot_as_png)).convert("RGB")
+            height = min(picture.height, _LARGEST_HEIGHT)
+            path = target / f"{name}.jpg"
+            picture.crop((0, 0, picture.width, height)).save(path, quality=80, optimize=True)
+            print(path)
+
+
+@contextmanager
+def _browser() -> Iterator[webdriver.Chrome]:
+    with tempfile.TemporaryDirectory() as profile:
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium") or ""
+        for flag in ("headless", "no-sandbox", "disable-gpu", "hide-scrollbars", "no-first-run"):
+            options.add_argument(f"--{flag}")
+        options.add_argument("--disable-background-networking")
+        options.add_argument(f"--user-data-dir={profile}")
+        options.add_argument(f"--window-size={_WIDTH},{_LARGEST_HEIGHT}")
+        service = webdriver.ChromeService(shutil.which("chromedriver"))
+        browser = webdriver.Chrome(options=options, service=service)
+        try:
+            yield browser
+        finally:
+            browser.quit()
+
+
+if __name__ == "__main__":
+    main()
