@@ -11,7 +11,7 @@ from segflow.label_map import LabelMap
 from segflow.report import plots
 from segflow.report.tables import Tables
 
-REJECTS_COLUMNS = "key VARCHAR, image_uri VARCHAR, code VARCHAR, message VARCHAR"
+REJECTS_COLUMNS = "key VARCHAR, image_uri VARCHAR, mask_uri VARCHAR, code VARCHAR, message VARCHAR"
 
 _MATRIX_CLASSES = 40  # a larger heat map cannot be read; the classes with most pixels stay
 _CONFUSIONS = 10
@@ -51,7 +51,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Reject:
-    """All rejects under one code, and a few of their rows (`key`, `message`)."""
+    """All rejects under one code, and a few of them (`uri`, `message`)."""
 
     code: str
     count: int
@@ -93,8 +93,8 @@ def rejects(opened: Tables, counts: Mapping[str, int]) -> list[Reject]:
     """
     # min_by keeps n rows a code, however many were rejected; md5 makes the choice a stable one.
     found = opened.rows(
-        "SELECT code, min_by({'key': coalesce(key, image_uri), 'message': message}, "
-        "md5(coalesce(key, image_uri)), $n) AS examples FROM rejects GROUP BY code",
+        "SELECT code, min_by({'uri': uri, 'message': message}, md5(uri), $n) AS examples "
+        "FROM (SELECT *, coalesce(image_uri, mask_uri, key) AS uri FROM rejects) GROUP BY code",
         n=_MESSAGES,
     )
     examples = {row["code"]: row["examples"] for row in found}

@@ -367,9 +367,9 @@ def _write_history(path: Path) -> None:
 def _rejects(folder: Path, path: str = "rejects/part-00000.parquet") -> dict[str, Any]:
     rows = [
         {
-            "key": f"{HOSTILE} {code} {i}",
-            "image_uri": f"/raw/{i}.png",
-            "mask_uri": None,
+            "key": f"{code} {i}",
+            "image_uri": f"/raw/{HOSTILE} {i}.png" if i else None,
+            "mask_uri": f"/masks/{i}.png",
             "code": code,
             "message": f"message {i} of <{code}>",
         }

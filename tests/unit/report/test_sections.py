@@ -30,10 +30,24 @@ def test_large_confusion_keeps_the_classes_with_most_pixels() -> None:
 
 def test_rejects_come_by_code_with_a_few_examples_each(tmp_path: Path) -> None:
     rows = [
-        {"key": f"k{i}", "image_uri": None, "code": "too_large", "message": f"m{i}"}
+        {
+            "key": "k",
+            "image_uri": f"/{i}",
+            "mask_uri": None,
+            "code": "too_large",
+            "message": f"m{i}",
+        }
         for i in range(50)
     ]
-    rows.append({"key": None, "image_uri": "/one", "code": "unreadable", "message": "broken"})
+    rows += [
+        {
+            "key": "k",
+            "image_uri": None,
+            "mask_uri": "/one",
+            "code": "unreadable",
+            "message": "broken",
+        }
+    ]
     counts = {"unreadable": 1, "too_large": 50, "lossy_mask": 0}
     with _opened(tmp_path, rows) as opened:
         found = sections.rejects(opened, counts)
@@ -41,7 +55,7 @@ def test_rejects_come_by_code_with_a_few_examples_each(tmp_path: Path) -> None:
         ("too_large", 50, 5),
         ("unreadable", 1, 1),
     ]
-    assert found[1].examples == [{"key": "/one", "message": "broken"}]
+    assert found[1].examples == [{"uri": "/one", "message": "broken"}]
 
 
 def test_histogram_counts_every_value_that_is_there(
