@@ -1,6 +1,6 @@
 """Makes the tutorial's pictures: sections of the reports that `segflow demo` wrote.
 
-    make demo && .venv/bin/python docs/make_pictures.py demo
+Run it as `make demo && .venv/bin/python docs/make_pictures.py demo`.
 """
 
 import argparse
@@ -37,12 +37,12 @@ def main() -> None:
     with _browser() as browser:
         for name, folder, heading in SECTIONS:
             browser.get((demo / folder / "report.html").absolute().as_uri())
-            section = browser.find_element(By.XPATH, f"//section[h2[normalize-space()='{heading}']]")
+            where = f"//section[h2[normalize-space()='{heading}']]"
+            section = browser.find_element(By.XPATH, where)
             picture = Image.open(io.BytesIO(section.screenshot_as_png)).convert("RGB")
             height = min(picture.height, _LARGEST_HEIGHT)
             path = target / f"{name}.jpg"
             picture.crop((0, 0, picture.width, height)).save(path, quality=80, optimize=True)
-            print(path)
 
 
 @contextmanager
