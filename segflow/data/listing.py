@@ -1,12 +1,16 @@
 """Listing source files: a folder with its subfolders, or a glob."""
 
+import fnmatch
+import functools
 import glob
 import os
 import re
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
 
+from segflow.data.decode import PERMANENT_ERRORS
 from segflow.errors import RejectCode, UsageError
 
 # Files that lie beside images without being meant as one; anything else is listed, and
@@ -19,6 +23,8 @@ _SIDECARS = frozenset(
         *("py", "ipynb", "sh", "url"),
     )
 )
+
+_WILDCARD = re.compile(r"(\*+|\?|\[!?\]?[^\]]*\])")
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,10 @@ class Listed:
 
 
 def list_files(source: str, what: str) -> Iterator[Listed]:
-    """Lists a folder (with subfolders) or a glob (`*`, `**`, `?`, `[…]`), hidden files left out.
+    """Lists a folder (with subfolders) or a glob (`*`, `**`, `?`, `[…]`), in no certain order.
+
+    Hidden files are left out. Links to folders are not followed: what they point to is listed
+    where it lies, or, outside the root, refused.
 
     Args:
         source: The folder or glob.
@@ -51,79 +60,147 @@ def list_files(source: str, what: str) -> Iterator[Listed]:
 
     Raises:
         UsageError: There is no such folder.
+        OSError: The storage failed in a way that may pass.
     """
-    if glob.has_magic(source) and not Path(source).exists():
-        yield from _list_glob(source, what)
-        return
-    root = Path(source)
+    is_glob = glob.has_magic(source) and not Path(source).exists()
+    parts = _wild_parts(source) if is_glob else ()
+    root = Path(*Path(source).parts[: -len(parts)]) if is_glob else Path(source)
     if not root.is_dir():
         kind = "is a file, expected a folder or a glob" if root.exists() else "no such folder"
-        raise UsageError(f"{what} {source}: {kind}")
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder) / name
-            if _is_candidate(path):
-                yield _listed(path, path.relative_to(root).with_suffix("").as_posix(), root)
+        raise UsageError(f"{what} {source}: {kind}{f' as {root}' if is_glob else ''}")
+    pattern = re.compile(_regex(parts), re.DOTALL)
+    for found in _walk(root, "", functools.partial(_may_match, parts)):
+        match = pattern.fullmatch(found.relative) if is_glob else None
+        if match or not is_glob or found.is_folder:
+            key = _glob_key(parts, match) if match else _without_extension(found.relative)
+            yield _listed(root, found, key)
 
 
-def _list_glob(pattern: str, what: str) -> Iterator[Listed]:
-    root = _fixed_part(pattern)
-    if not root.is_dir():
-        raise UsageError(f"{what} {pattern}: no such folder as {root}")
-    matcher = re.compile(_glob_regex(PurePosixPath(pattern).as_posix()))
-    for name in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 - keeps the spelling
-        path = Path(name)
-        match = matcher.fullmatch(path.as_posix())
-        if match and path.is_file() and _is_candidate(path):
-            yield _listed(path, _glob_key(pattern, match), root)
+@dataclass(frozen=True)
+class _Found:
+    """A file, or a folder that is not entered; `refusal` says why it must not be read."""
+
+    relative: str
+    is_folder: bool = False
+    refusal: tuple[RejectCode, str] | None = None
 
 
-def _is_candidate(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix.lower() not in _SIDECARS
-
-
-def _listed(path: Path, key: str, root: Path) -> Listed:
-    if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-        return Listed(str(path), key, 0, 0, RejectCode.OUTSIDE_ROOT, f"a link that leaves {root}")
+def _walk(root: Path, prefix: str, enters: Callable[[str], bool]) -> Iterator[_Found]:
+    """Walks the folders for whose path, relative to `root`, `enters` holds."""
     try:
-        stat = path.stat()
+        entries = os.scandir(root / prefix)
+    except OSError as error:
+        if error.errno not in PERMANENT_ERRORS:
+            raise
+        refusal = (RejectCode.UNREADABLE, f"a folder that cannot be listed: {error.strerror}")
+        yield _Found(prefix or ".", is_folder=True, refusal=refusal)
+        return
+    with entries:
+        for entry in entries:
+            relative = f"{prefix}/{entry.name}" if prefix else entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112 - never raises
+                if enters(relative) and not _is_within(root, entry.path):
+                    yield _Found(relative, is_folder=True, refusal=_leaves(root))
+            elif entry.is_dir(follow_symlinks=False):
+                if enters(relative):
+                    yield from _walk(root, relative, enters)
+            elif PurePath(entry.name).suffix.lower() not in _SIDECARS:
+                leaves = entry.is_symlink() and not _is_within(root, entry.path)
+                yield _Found(relative, refusal=_leaves(root) if leaves else None)
+
+
+def _is_within(root: Path, path: str) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+
+
+def _leaves(root: Path) -> tuple[RejectCode, str]:
+    return RejectCode.OUTSIDE_ROOT, f"a link that leaves {root}"
+
+
+def _listed(root: Path, found: _Found, key: str) -> Listed:
+    path = str(root / found.relative)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        path, key = (os.fsencode(text).decode(errors="replace") for text in (path, key))
+        refusal = (RejectCode.UNREADABLE, "its name is no valid UTF-8; rename it")
+        return Listed(path, key, 0, 0, *refusal)
+    if found.refusal:
+        return Listed(path, key, 0, 0, *found.refusal)
+    try:
+        status = Path(path).stat()
     except OSError as error:  # a dangling link, or removed while listing
-        return Listed(str(path), key, 0, 0, RejectCode.UNREADABLE, str(error.strerror))
-    return Listed(str(path), key, stat.st_size, stat.st_mtime_ns)
+        if error.errno not in PERMANENT_ERRORS:
+            raise
+        return Listed(path, key, 0, 0, RejectCode.UNREADABLE, error.strerror)
+    if not stat.S_ISREG(status.st_mode):
+        return Listed(path, key, 0, 0, RejectCode.UNREADABLE, "no regular file")
+    return Listed(path, key, status.st_size, status.st_mtime_ns)
 
 
-def _fixed_part(pattern: str) -> Path:
-    fixed: list[str] = []
-    for part in Path(pattern).parts[:-1]:
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    return Path(*fixed)
+def _wild_parts(pattern: str) -> Sequence[str]:
+    """The components of a glob from the first wildcard on, at least the last one."""
+    parts = Path(pattern).parts
+    fixed = next((i for i, part in enumerate(parts[:-1]) if glob.has_magic(part)), len(parts) - 1)
+    return parts[fixed:]
 
 
-def _glob_key(pattern: str, match: re.Match[str]) -> str:
-    groups = [group for group in match.groups() if group]
-    if pattern.endswith(".*") and len(groups) > 1:
-        groups.pop()  # that wildcard stands for the extension
-    key = "/".join(groups) or Path(match.string).stem
-    return str(PurePosixPath(key).with_suffix("")) if pattern.endswith("*") else key
+def _may_match(parts: Sequence[str], folder: str) -> bool:
+    """Whether files that match the glob `parts` may lie in the folder; without `parts`: yes."""
+    ahead = parts[: parts.index("**")] if "**" in parts else parts[:-1]
+    names = folder.split("/")
+    if parts and "**" not in parts and len(names) > len(ahead):
+        return False
+    return all(
+        re.fullmatch(_part_regex(part), name, re.DOTALL)
+        for part, name in zip(ahead, names, strict=False)
+    )
 
 
-def _glob_regex(pattern: str) -> str:
-    """The glob as a regular expression whose groups are what the wildcards match."""
-    regex, position = "", 0
-    token = re.compile(r"(\*\*/)|(\*+)|(\?)|(\[!?\]?[^\]]*\])")
-    for match in token.finditer(pattern):
-        regex += re.escape(pattern[position : match.start()])
-        folders, star, _, _ = match.groups()
-        if folders:
-            regex += r"(?:(.*)/)?"
-        elif star:
-            regex += r"([^/]*)"
-        elif match[0] == "?":
-            regex += r"([^/])"
+def _regex(parts: Sequence[str]) -> str:
+    """A glob as a regular expression whose groups are what the wildcards match."""
+    regex = ""
+    for part in parts[:-1]:
+        regex += "(?:(.+)/)?" if part == "**" else f"{_part_regex(part)}/"
+    for part in parts[-1:]:
+        regex += "(.+)" if part == "**" else _part_regex(part, is_file=True)
+    return regex
+
+
+def _part_regex(part: str, *, is_file: bool = False) -> str:
+    """One component; wildcards of a file's extension get no group."""
+    pieces = _WILDCARD.split(part)  # what is literal, a wildcard, what is literal, …
+    dotted = [i for i in range(0, len(pieces), 2) if "." in pieces[i]]
+    extension = dotted[-1] if is_file and dotted else len(pieces)
+    regex = ""
+    for i, piece in enumerate(pieces):
+        if i % 2 == 0:
+            regex += re.escape(piece)
         else:
-            regex += "(" + match[0].replace("[!", "[^") + ")"
-        position = match.end()
-    return regex + re.escape(pattern[position:])
+            regex += f"({'' if i < extension else '?:'}{_wildcard_regex(piece)})"
+    return regex
+
+
+def _wildcard_regex(wildcard: str) -> str:
+    if wildcard[0] == "*":
+        return "[^/]*"
+    if wildcard == "?":
+        return "[^/]"
+    # A set is spelt otherwise in regular expressions; fnmatch knows, and wraps it in (?s:…)\Z.
+    return "(?!/)" + fnmatch.translate(wildcard)[4:-3]
+
+
+def _glob_key(parts: Sequence[str], match: re.Match[str]) -> str:
+    groups = [group or "" for group in match.groups()]
+    literal = "".join(_WILDCARD.split(parts[-1])[::2])
+    if parts[-1].endswith("*") and "." not in literal:
+        groups[-1] = _without_extension(groups[-1])  # the wildcard took it in
+    return "/".join(filter(None, groups)) or PurePath(_without_extension(match.string)).name
+
+
+def _without_extension(path: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    stem, dot, extension = name.rpartition(".")
+    return f"{folder}{slash}{stem if dot else extension}"
