@@ -145,7 +145,9 @@ class PairPlan:
         if not images:
             raise UsageError(f"--images {self.images}: no images found; expected at least one")
         if not masks:
-            raise UsageError(f"--masks {self.masks}: no masks found; expected at least one")
+            raise UsageError(
+                f"--masks {self.masks or self.images}: no masks found; expected at least one"
+            )
         pairs = connection.execute(
             "SELECT count(*) FROM (SELECT DISTINCT key FROM read_parquet($1) WHERE role = 'image') "
             "SEMI JOIN (SELECT key FROM read_parquet($1) WHERE role = 'mask') USING (key)",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from segflow.data.listing import Listed
@@ -40,3 +41,8 @@ class Layout(Protocol):
 
     def label_map(self) -> LabelMap | None:
         """The layout's own label map, if it has one."""
+
+
+def has_own_masks(images: str, masks: str | None) -> bool:
+    """Whether `--masks` names another place than `--images`."""
+    return masks is not None and Path(masks) != Path(images)

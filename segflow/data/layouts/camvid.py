@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from segflow.data.layouts.base import SourceFile
+from segflow.data.layouts.base import SourceFile, has_own_masks
 from segflow.data.listing import list_files
 from segflow.errors import UsageError
 from segflow.label_map import LabelClass, LabelMap
@@ -36,17 +36,23 @@ class CamVid:
     def recognise(self, images: str, masks: str | None) -> str | None:
         """There is at least one pair of folders X and Xannot."""
         splits = _splits(images)
-        if masks not in (None, images) or not splits:
+        if has_own_masks(images, masks) or not splits:
             return None
         return f"it holds {splits[0]}/ and {splits[0]}{_ANNOTATIONS}/"
 
     def sources(self, images: str, masks: str | None) -> Iterator[SourceFile]:
         """Image and mask files of each split; keys are `split/stem`."""
+        if masks is not None and has_own_masks(images, masks):
+            raise UsageError(
+                f"layout camvid: the masks lie in --images, beside the images; found --masks {masks}; "
+                "leave it out"
+            )
         splits = _splits(images)
         if not splits:
+            state = "found none" if Path(images).is_dir() else "there is no such folder"
             raise UsageError(
                 f"--images {images}: expected CamVid's folders, such as train/ and "
-                f"train{_ANNOTATIONS}/; found none"
+                f"train{_ANNOTATIONS}/; {state}"
             )
         for split in splits:
             for file in list_files(str(Path(images) / split), "--images"):

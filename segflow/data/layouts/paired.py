@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from segflow.data.layouts.base import SourceFile
+from segflow.data.layouts.base import SourceFile, has_own_masks
 from segflow.data.listing import list_files
 from segflow.errors import UsageError
 from segflow.label_map import LabelMap
@@ -20,11 +20,11 @@ class Paired:
 
     def recognise(self, images: str, masks: str | None) -> str | None:
         """Any two places are paired by stem."""
-        return "--masks is given" if masks not in (None, images) else None
+        return "--masks is given" if has_own_masks(images, masks) else None
 
     def sources(self, images: str, masks: str | None) -> Iterator[SourceFile]:
         """Images, then masks."""
-        if masks is None or masks == images:
+        if masks is None or not has_own_masks(images, masks):
             raise UsageError(
                 "layout paired: expected --masks with another folder than --images, or two globs "
                 "such as --images 'data/*.jpg' --masks 'data/*.png'"
