@@ -42,10 +42,10 @@ class CamVid:
 
     def sources(self, images: str, masks: str | None) -> Iterator[SourceFile]:
         """Image and mask files of each split; keys are `split/stem`."""
-        if masks is not None and has_own_masks(images, masks):
+        if has_own_masks(images, masks):
             raise UsageError(
-                f"layout camvid: the masks lie in --images, beside the images; found --masks {masks}; "
-                "leave it out"
+                f"layout camvid: the masks lie in --images {images}, beside the images; found "
+                f"--masks {masks}; leave it out"
             )
         splits = _splits(images)
         if not splits:
