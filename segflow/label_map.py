@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from segflow.errors import UsageError
 
+RGB = tuple[int, int, int]
+
+VOC_VOID: RGB = (224, 224, 192)
+"""What Pascal VOC draws object borders in: pixels that do not count."""
+
 _MAX_ID = 65535  # masks are stored as PNG, at most 16 bits deep
+_KEYS = ("classes", "ignore_id", "ignore_raw_ids", "ignore_colors", "ignore_names")
+_CLASS_KEYS = ("id", "name", "color", "raw_ids", "raw_names")
 
 
 @dataclass(frozen=True)
@@ -25,17 +32,27 @@ class LabelClass:
         name: Unique name.
         color: RGB, 0-255; what colour-coded masks use and what pictures are drawn in.
         raw_ids: Values in source masks that mean this class; empty means the id itself.
+        raw_names: Labels in annotations that mean this class; empty means the name itself.
     """
 
     id: int
     name: str
-    color: tuple[int, int, int] | None = None
+    color: RGB | None = None
     raw_ids: tuple[int, ...] = ()
+    raw_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class LabelMap:
     """The classes of a dataset, ids 0 to n - 1, and the id that means "do not count".
+
+    Attributes:
+        classes: In order of id.
+        ignore_id: The id of pixels that do not count, in every mask segflow writes.
+        source: What messages call it.
+        ignore_raw_ids: Values in source masks that do not count, besides `ignore_id`.
+        ignore_colors: RGB of pixels in colour-coded source masks that do not count.
+        ignore_names: Labels in annotations whose objects do not count.
 
     Raises:
         UsageError: An id or name is repeated, ids do not run from 0, two classes claim one
@@ -45,6 +62,9 @@ class LabelMap:
     classes: tuple[LabelClass, ...]
     ignore_id: int = 255
     source: str = field(default="label map", compare=False)
+    ignore_raw_ids: tuple[int, ...] = ()
+    ignore_colors: tuple[RGB, ...] = ()
+    ignore_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
@@ -78,8 +98,21 @@ class LabelMap:
     def raw_to_id(self) -> dict[int, int]:
         """Source value to class id or ignore id; a value that is missing here is unknown."""
         table = {raw: c.id for c in self.classes for raw in (c.raw_ids or (c.id,))}
+        table |= dict.fromkeys(self.ignore_raw_ids, self.ignore_id)
         table.setdefault(self.ignore_id, self.ignore_id)
         return table
+
+    @functools.cached_property
+    def color_to_id(self) -> dict[RGB, int]:
+        """Source colour to class id or ignore id; a colour that is missing here is unknown."""
+        table = {c.color: c.id for c in self.classes if c.color is not None}
+        return table | dict.fromkeys(self.ignore_colors, self.ignore_id)
+
+    @functools.cached_property
+    def name_to_id(self) -> dict[str, int]:
+        """Label in annotations to class id or ignore id; a label that is missing is unknown."""
+        table = {name: c.id for c in self.classes for name in (c.raw_names or (c.name,))}
+        return table | dict.fromkeys(self.ignore_names, self.ignore_id)
 
     def to_dict(self) -> dict[str, Any]:
         """The contract's JSON form."""
@@ -90,8 +123,17 @@ class LabelMap:
                 entry["color"] = list(c.color)
             if c.raw_ids:
                 entry["raw_ids"] = list(c.raw_ids)
+            if c.raw_names:
+                entry["raw_names"] = list(c.raw_names)
             classes.append(entry)
-        return {"classes": classes, "ignore_id": self.ignore_id}
+        data: dict[str, Any] = {"classes": classes, "ignore_id": self.ignore_id}
+        if self.ignore_raw_ids:
+            data["ignore_raw_ids"] = list(self.ignore_raw_ids)
+        if self.ignore_colors:
+            data["ignore_colors"] = [list(color) for color in self.ignore_colors]
+        if self.ignore_names:
+            data["ignore_names"] = list(self.ignore_names)
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], source: str = "label map") -> "LabelMap":
@@ -105,14 +147,20 @@ class LabelMap:
                 f"{source}: expected {{'classes': [{{'id': 0, 'name': …}}, …], 'ignore_id': 255}}, "
                 f"found {str(data)[:80]!r}"
             )
-        unknown = sorted(set(data) - {"classes", "ignore_id"})
-        if unknown:
-            raise UsageError(f"{source}: unknown key {unknown[0]!r}; known: classes, ignore_id")
+        if unknown := sorted(set(data) - set(_KEYS)):
+            raise UsageError(f"{source}: unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}")
         classes = tuple(_read_class(entry, source) for entry in data["classes"])
         ignore_id = data.get("ignore_id", 255)
         if not _is_int(ignore_id):
             raise UsageError(f"{source}: ignore_id must be an integer, found {ignore_id!r}")
-        return cls(tuple(sorted(classes, key=lambda c: c.id)), ignore_id, source)
+        return cls(
+            tuple(sorted(classes, key=lambda c: c.id)),
+            ignore_id,
+            source,
+            _read_ids(data.get("ignore_raw_ids", []), f"{source}: ignore_raw_ids"),
+            _read_colors(data.get("ignore_colors", []), f"{source}: ignore_colors"),
+            _read_names(data.get("ignore_names", []), f"{source}: ignore_names"),
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> "LabelMap":
@@ -151,10 +199,15 @@ def _problems(label_map: LabelMap) -> list[str]:
     if 0 <= label_map.ignore_id < len(classes):
         problems.append(f"ignore_id {label_map.ignore_id} is also a class id; choose another")
     raw = [value for c in classes for value in (c.raw_ids or (c.id,))]
+    raw += label_map.ignore_raw_ids
+    names = [name for c in classes for name in (c.raw_names or (c.name,))]
+    if not problems and (repeated := _first_repeated([*names, *label_map.ignore_names])):
+        problems.append(f"the label {repeated[0]!r} is claimed twice; give it to one class")
     if not problems and (repeated := _first_repeated(raw)):
         problems.append(f"the source value {repeated[0]} is claimed twice; give it to one class")
-    if repeated := _first_repeated([c.color for c in classes if c.color]):
-        problems.append(f"two classes have the colour {repeated[0]}")
+    colors = [*(c.color for c in classes if c.color), *label_map.ignore_colors]
+    if repeated := _first_repeated(colors):
+        problems.append(f"the colour {repeated[0]} is used twice; give it to one class")
     out_of_range = [v for v in [*raw, label_map.ignore_id] if not 0 <= v <= _MAX_ID]
     if out_of_range:
         problems.append(f"{out_of_range[0]} is outside 0 to {_MAX_ID}")
@@ -173,28 +226,48 @@ def _first_repeated(values: Sequence[Any]) -> list[Any]:
 def _read_class(entry: Any, source: str) -> LabelClass:
     if not isinstance(entry, Mapping):
         raise UsageError(f"{source}: a class must be {{'id': …, 'name': …}}, found {entry!r}")
-    unknown = sorted(set(entry) - {"id", "name", "color", "raw_ids"})
+    unknown = sorted(set(entry) - set(_CLASS_KEYS))
     if unknown:
         raise UsageError(
             f"{source}: class {entry.get('name')!r} has the unknown key {unknown[0]!r}; "
-            "known: id, name, color, raw_ids"
+            f"known: {', '.join(_CLASS_KEYS)}"
         )
     name = entry.get("name")
     if not _is_int(entry.get("id")) or not isinstance(name, str) or not name.strip():
         raise UsageError(f"{source}: a class needs an integer id and a name, found {dict(entry)}")
-    color, raw_ids = entry.get("color"), entry.get("raw_ids", [])
-    if color is not None and not (
+    what, color = f"{source}: class {name!r}:", entry.get("color")
+    rgb = _read_color(color, f"{what} color") if color is not None else None
+    raw_ids = _read_ids(entry.get("raw_ids", []), f"{what} raw_ids")
+    raw_names = _read_names(entry.get("raw_names", []), f"{what} raw_names")
+    return LabelClass(entry["id"], name, rgb, raw_ids, raw_names)
+
+
+def _read_color(color: Any, what: str) -> RGB:
+    if not (
         isinstance(color, Sequence)
         and len(color) == 3
         and all(_is_int(v) and 0 <= v <= 255 for v in color)
     ):
-        raise UsageError(
-            f"{source}: class {name!r}: color must be [r, g, b] in 0-255, found {color!r}"
-        )
-    if not isinstance(raw_ids, Sequence) or not all(_is_int(v) for v in raw_ids):
-        raise UsageError(f"{source}: class {name!r}: raw_ids must be integers, found {raw_ids!r}")
-    rgb = (color[0], color[1], color[2]) if color is not None else None
-    return LabelClass(entry["id"], name, rgb, tuple(raw_ids))
+        raise UsageError(f"{what} must be [r, g, b] in 0-255, found {color!r}")
+    return color[0], color[1], color[2]
+
+
+def _read_colors(colors: Any, what: str) -> tuple[RGB, ...]:
+    if not isinstance(colors, Sequence):
+        raise UsageError(f"{what} must be a list of [r, g, b], found {colors!r}")
+    return tuple(_read_color(color, f"{what}: each") for color in colors)
+
+
+def _read_ids(ids: Any, what: str) -> tuple[int, ...]:
+    if not isinstance(ids, Sequence) or not all(_is_int(v) for v in ids):
+        raise UsageError(f"{what} must be integers, found {ids!r}")
+    return tuple(ids)
+
+
+def _read_names(names: Any, what: str) -> tuple[str, ...]:
+    if not isinstance(names, list | tuple) or not all(isinstance(v, str) for v in names):
+        raise UsageError(f"{what} must be a list of strings, found {names!r}")
+    return tuple(names)
 
 
 def _is_int(value: Any) -> bool:
@@ -202,8 +275,12 @@ def _is_int(value: Any) -> bool:
 
 
 def _parse_cvat(text: str, path: Path) -> dict[str, Any]:
-    """CVAT's mask export: lines `name:r,g,b:parts:actions`, `#` starts a comment."""
+    """CVAT's mask export: lines `name:r,g,b:parts:actions`, `#` starts a comment.
+
+    VOC's void, as CVAT and Datumaro list it among the classes, is ignored.
+    """
     classes: list[dict[str, Any]] = []
+    ignored: list[list[int]] = []
     for line in text.splitlines():
         if not line.strip() or line.startswith("#"):
             continue
@@ -214,8 +291,11 @@ def _parse_cvat(text: str, path: Path) -> dict[str, Any]:
             raise UsageError(
                 f"label map {path}: expected 'name:r,g,b::', found {line!r}"
             ) from error
-        classes.append({"id": len(classes), "name": name, "color": color})
-    return {"classes": classes}
+        if name == "ignored" and tuple(color) == VOC_VOID:
+            ignored.append(color)
+        else:
+            classes.append({"id": len(classes), "name": name, "color": color})
+    return {"classes": classes, "ignore_colors": ignored}
 
 
 def _hue(index: int) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from segflow import storage
 from segflow.data.config import IngestConfig, parse_splits
 from segflow.data.ingest import LIBRARIES, IngestJob, rows_per_shard
 from segflow.data.labels import SAMPLED_MASKS, find_label_map, require_label_map
-from segflow.data.layouts import find_layout
+from segflow.data.layouts import SourcePaths, find_layout
 from segflow.data.planning import PairPlan, sample_rows
 from segflow.dataset import RECORD_NAME, Dataset
 from segflow.errors import UsageError
@@ -47,7 +47,7 @@ def ingest(
     console = console or progress.new_console()
     output = Path(config.output)
     pairs = _pair_plan(config, console)
-    label_map = find_label_map(config.label_map, pairs.layout)
+    label_map = find_label_map(config.label_map, pairs.layout, pairs.paths)
     if label_map is None:
         label_map = _ask_for_label_map(pairs, config)
     recorded = config.recorded() | {"label_map": label_map.to_dict()}
@@ -80,16 +80,16 @@ class _Planner:
 
 
 def _pair_plan(config: IngestConfig, console: Console) -> PairPlan:
-    layout, why = find_layout(config.layout, config.images, config.masks)
+    paths = SourcePaths(config.images, config.masks, config.root)
+    layout, why = find_layout(config.layout, paths)
     if config.layout == "auto":
         console.print(f"layout {layout.name}: {why}", highlight=False)
-    own_splits = config.splits is None and layout.name != "paired"
     return PairPlan(
         layout=layout,
-        images=config.images,
-        masks=config.masks,
+        paths=paths,
         seed=config.seed,
-        shares=None if own_splits else parse_splits(config.splits or _DEFAULT_SPLITS),
+        shares=parse_splits(config.splits or _DEFAULT_SPLITS),
+        own_splits=config.splits is None,
         rows_per_shard=lambda split: rows_per_shard(config, split),
     )
 

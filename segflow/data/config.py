@@ -105,13 +105,17 @@ class IngestConfig(ExampleConfig):
 
     images: str
     """Folder of images (searched with its subfolders), glob such as 'data/*.jpg', or the root of
-    the data set for a layout other than paired."""
+    the data set for a layout other than paired, or a manifest (CSV, JSONL, Parquet)."""
     output: str
     """Folder to write the dataset to."""
     masks: str | None = None
-    """Folder of masks or glob, paired with --images by stem."""
-    layout: Literal["auto", "paired", "camvid"] = "auto"
-    """How images, masks and splits are laid out."""
+    """Folder of masks or glob, paired with --images by stem; for COCO: which annotation files."""
+    root: str | None = None
+    """For a manifest: folder that relative entries start from (default: the list's folder);
+    if it is given, nothing outside it is read."""
+    layout: str = "auto"
+    """How images, masks and splits are laid out: auto, paired, camvid, voc, cityscapes, ade20k,
+    coco, labelme, cvat, manifest, or one that another package adds."""
     label_map: str | None = None
     """Label map as JSON, YAML, or CVAT's labelmap.txt; default: the layout's own."""
     splits: str | None = None
@@ -135,7 +139,7 @@ class IngestConfig(ExampleConfig):
         config = asdict(self)
         for name in ("output", "max_reject_fraction"):
             del config[name]
-        for name in ("images", "masks", "label_map"):
+        for name in ("images", "masks", "root", "label_map"):
             if config[name] is not None:
                 config[name] = str(Path(config[name]).absolute())
         return config

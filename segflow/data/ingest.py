@@ -38,7 +38,7 @@ INDEX_SCHEMA = pa.schema(
 )
 
 # Distributions whose version decides a dataset's bytes.
-LIBRARIES = ("pillow", "numpy", "pyarrow", "protobuf")
+LIBRARIES = ("pillow", "numpy", "pyarrow", "protobuf", "pycocotools")
 
 AUGMENTED_SPLIT = "train"
 

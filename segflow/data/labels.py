@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from segflow.data import annotations
 from segflow.data.config import DecodeLimits
 from segflow.data.decode import read_bytes
-from segflow.data.layouts import Layout
+from segflow.data.layouts import Layout, SourcePaths
 from segflow.data.masks import decode_raw_mask, pack_colors
 from segflow.errors import RejectError, UsageError
 from segflow.label_map import LabelMap
@@ -18,13 +20,13 @@ SAMPLED_MASKS = 16
 _DRAFT_CLASSES = 64
 
 
-def find_label_map(path: str | None, layout: Layout) -> LabelMap | None:
+def find_label_map(path: str | None, layout: Layout, paths: SourcePaths) -> LabelMap | None:
     """The label map of `--label-map`, else the layout's own, else None.
 
     Raises:
         UsageError: The file is no sound label map.
     """
-    return LabelMap.load(path) if path is not None else layout.label_map()
+    return LabelMap.load(path) if path is not None else layout.label_map(paths)
 
 
 def require_label_map(
@@ -63,9 +65,11 @@ def _sample(
     colors: Counter[tuple[int, int, int]] = Counter()
     for row in rows:
         try:
-            raw = decode_raw_mask(read_bytes(row["mask_uri"], limits), limits)
+            raw = _raw_mask(row, limits)
         except RejectError:
             continue  # its reject comes with the job
+        if raw is None:
+            continue
         packed = pack_colors(raw) if raw.ndim == 3 else raw
         found, counts = np.unique(packed, return_counts=True)
         for value, count in zip(found.tolist(), counts.tolist(), strict=True):
@@ -74,6 +78,17 @@ def _sample(
             else:
                 values[value] += count
     return values, colors
+
+
+def _raw_mask(row: Mapping[str, Any], limits: DecodeLimits) -> NDArray[Any] | None:
+    """The values or colours in a mask's file; None for a mask that is drawn."""
+    annotation = row.get("annotation")
+    if annotation and not annotations.is_of_values(annotation):
+        return None
+    data = read_bytes(row["mask_uri"], limits)
+    if annotation:
+        return annotations.raw_values(data, limits)
+    return decode_raw_mask(data, limits)
 
 
 def _describe(values: Counter[int], colors: Counter[tuple[int, int, int]]) -> str:

@@ -64,7 +64,7 @@ def values_to_ids(values: NDArray[Any], label_map: LabelMap) -> NDArray[Any]:
     Raises:
         RejectError: `unknown_label` with the values that no class claims.
     """
-    return _look_up(values, label_map.raw_to_id, label_map, "values", str)
+    return look_up(values, label_map.raw_to_id, label_map, "values", str)
 
 
 def colors_to_ids(colors: NDArray[np.uint8], label_map: LabelMap) -> NDArray[Any]:
@@ -73,8 +73,8 @@ def colors_to_ids(colors: NDArray[np.uint8], label_map: LabelMap) -> NDArray[Any
     Raises:
         RejectError: `unknown_label` with the colours that no class has.
     """
-    known = {_pack_one(c.color): c.id for c in label_map.classes if c.color is not None}
-    return _look_up(pack_colors(colors), known, label_map, "colours", _color_name)
+    known = {_pack_one(color): class_id for color, class_id in label_map.color_to_id.items()}
+    return look_up(pack_colors(colors), known, label_map, "colours", _color_name)
 
 
 def pack_colors(colors: NDArray[np.uint8]) -> NDArray[np.uint32]:
@@ -98,13 +98,25 @@ def _color_name(packed: int) -> str:
     return f"rgb({packed >> 16},{packed >> 8 & 255},{packed & 255})"
 
 
-def _look_up(
+def look_up(
     values: NDArray[Any],
     known: Mapping[int, int],
     label_map: LabelMap,
     what: str,
-    name: Callable[[int], str],
+    name: Callable[[int], str] = str,
 ) -> NDArray[Any]:
+    """Maps values [height, width] to ids by the table `known`.
+
+    Args:
+        values: Integers.
+        known: Value to class id or ignore id.
+        label_map: Decides the dtype of the result.
+        what: What messages call the values.
+        name: How messages write one.
+
+    Raises:
+        RejectError: `unknown_label` with the values that are not in the table.
+    """
     # A table is several times as fast as sorting.
     shallow = values.dtype in (np.uint8, np.uint16)
     found = np.flatnonzero(np.bincount(values.ravel())) if shallow else np.unique(values)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segflow.data import augment, resize
+from segflow.data import annotations, augment, resize
+from segflow.data.annotations import MaskSource
 from segflow.data.config import DecodeLimits, ExampleConfig
 from segflow.data.decode import decode_rgb, read_bytes
 from segflow.data.masks import decode_mask, encode_mask
@@ -87,11 +88,9 @@ def read_pair(row: Mapping[str, Any], label_map: LabelMap, limits: DecodeLimits)
         RejectError: With the contract's code; the message says which of the two files.
     """
     image_planned = (row.get("image_bytes"), row.get("image_mtime_ns"))
-    mask_planned = (row.get("mask_bytes"), row.get("mask_mtime_ns"))
     image_bytes = read_source(row["image_uri"], image_planned, limits)
-    mask_bytes = read_source(row["mask_uri"], mask_planned, limits, "mask")
     image = _about("image", lambda: decode_rgb(image_bytes, limits))
-    mask = _about("mask", lambda: decode_mask(mask_bytes, label_map, limits))
+    mask = _read_mask(row, (image.shape[0], image.shape[1]), label_map, limits)
     if image.shape[:2] != mask.shape:
         raise RejectError(
             RejectCode.SIZE_MISMATCH,
@@ -99,6 +98,21 @@ def read_pair(row: Mapping[str, Any], label_map: LabelMap, limits: DecodeLimits)
             "EXIF orientation) differ",
         )
     return Pair(image, mask, hashlib.sha256(image_bytes).hexdigest())
+
+
+def _read_mask(
+    row: Mapping[str, Any], image_size: tuple[int, int], label_map: LabelMap, limits: DecodeLimits
+) -> NDArray[Any]:
+    planned = (row.get("mask_bytes"), row.get("mask_mtime_ns"))
+
+    def read() -> bytes:
+        return read_source(row["mask_uri"], planned, limits, "mask")
+
+    if annotation := row.get("annotation"):
+        drawn = MaskSource(read, image_size, label_map, limits)
+        return _about("mask", lambda: annotations.mask_of(annotation, drawn))
+    data = read()
+    return _about("mask", lambda: decode_mask(data, label_map, limits))
 
 
 def make_example(
@@ -145,7 +159,9 @@ def _about(what: str, read: Any) -> Any:
     try:
         return read()
     except RejectError as error:
-        raise RejectError(error.code, f"{what}: {error}") from error
+        message = str(error)
+        named = message.startswith(f"{what}: ")
+        raise RejectError(error.code, message if named else f"{what}: {message}") from error
 
 
 def _size(array: NDArray[Any]) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segflow import hashing
-from segflow.data.layouts import Layout
+from segflow.data.layouts import Layout, SourcePaths
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
 from segflow.jobs.plan import PlanWriter, connect, write_listing
@@ -25,11 +26,15 @@ _LISTING = pa.schema(
         "bytes": pa.int64(),
         "mtime_ns": pa.int64(),
         "shard_group": pa.string(),
+        "own_split": pa.bool_(),
         "position": pa.string(),
         "code": pa.string(),
         "message": pa.string(),
+        "annotation": pa.string(),
     }
 )
+
+_BATCH = 4096  # rows; an annotation may weigh many kilobytes
 
 # Rows come out sorted by group and hash of the key: neighbours in a folder are spread over
 # shards, and the order is the same wherever and however often the plan is made.
@@ -44,12 +49,16 @@ _PAIR = """
              min(shard_group) AS shard_group, min(position) AS position, min(code) AS code,
              min(message) AS message, count(*) AS n, string_agg(uri, ', ' ORDER BY uri) AS uris
       FROM read_parquet($listing) WHERE role = 'mask' GROUP BY key
+    ), drawings AS (
+      SELECT key, annotation FROM read_parquet($listing)
+      WHERE role = 'mask' AND annotation IS NOT NULL
     )
     SELECT coalesce(i.shard_group, m.shard_group) AS shard_group,
            coalesce(i.bytes, 0) + coalesce(m.bytes, 0) AS weight,
            key,
            i.uri AS image_uri, i.bytes AS image_bytes, i.mtime_ns AS image_mtime_ns,
            m.uri AS mask_uri, m.bytes AS mask_bytes, m.mtime_ns AS mask_mtime_ns,
+           d.annotation,
            CASE WHEN i.uri IS NULL THEN 'missing_image'
                 WHEN i.n > 1 OR m.n > 1 THEN 'duplicate_key'
                 WHEN i.code IS NOT NULL THEN i.code
@@ -62,6 +71,7 @@ _PAIR = """
                 WHEN m.uri IS NULL THEN 'no mask has the key ' || key
                 ELSE m.message END AS message
     FROM images AS i FULL JOIN masks AS m USING (key)
+      LEFT JOIN drawings AS d ON d.key = m.key AND m.n = 1
     ORDER BY list_position($groups, coalesce(i.shard_group, m.shard_group)),
              coalesce(i.position, m.position), key, image_uri
 """
@@ -73,19 +83,19 @@ class PairPlan:
 
     Attributes:
         layout: Lists the files.
-        images: As the user gave it.
-        masks: As the user gave it.
+        paths: As the user gave them.
         seed: Of splits and order.
-        shares: Share of each split by hash of the key; None: the layout's own splits.
+        shares: Share of each split by hash of the key.
+        own_splits: Whether the layout's own splits come first; `shares` are for the rest.
         rows_per_shard: By split.
     """
 
     layout: Layout
-    images: str
-    masks: str | None
+    paths: SourcePaths
     seed: int
-    shares: Mapping[str, float] | None
+    shares: Mapping[str, float]
     rows_per_shard: Callable[[str], int]
+    own_splits: bool = True
 
     def __call__(self, folder: Path) -> Planned:
         """Writes the plan into the run folder `folder`.
@@ -94,12 +104,12 @@ class PairPlan:
             UsageError: A folder is missing, there are no images, or nothing pairs.
         """
         listing = folder / "listing.parquet"
-        write_listing(listing, self._rows(), _LISTING)
+        write_listing(listing, self._rows(), _LISTING, _BATCH)
         with connect(folder / "spill") as connection:
             self._require_pairs(connection, listing)
             groups = self._groups(connection, listing)
             query = connection.sql(_PAIR, params={"listing": str(listing), "groups": groups})
-            summary = PlanWriter(folder, self.rows_per_shard).write(query.to_arrow_reader())
+            summary = PlanWriter(folder, self.rows_per_shard).write(query.to_arrow_reader(_BATCH))
         listing.unlink()
         notes = {
             "layout": self.layout.name,
@@ -109,31 +119,33 @@ class PairPlan:
         return Planned(summary, notes)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        # Absolute, so that a file has one address from wherever the command is run.
-        images, masks = (p and str(Path(p).absolute()) for p in (self.images, self.masks))
-        for source in self.layout.sources(images or "", masks):
-            split = source.split if self.shares is None else None
+        for source in self.layout.sources(self.paths.absolute()):
+            own = _require_name(source.split) if self.own_splits else None
             yield {
                 "role": source.role,
                 "key": source.key,
                 "uri": source.file.path,
                 "bytes": source.file.bytes,
                 "mtime_ns": source.file.mtime_ns,
-                "shard_group": split
-                or choose_split(self.shares or {"all": 1.0}, self.seed, source.key),
+                "shard_group": own or choose_split(self.shares, self.seed, source.key),
+                "own_split": own is not None,
                 "position": f"{hashing.stable_seed('order', self.seed, source.key):016x}",
                 "code": source.file.code,
                 "message": source.file.message,
+                "annotation": source.annotation,
             }
 
     def _groups(self, connection: duckdb.DuckDBPyConnection, listing: Path) -> list[str]:
-        if self.shares is not None:
-            return list(self.shares)
         found = connection.execute(
-            "SELECT DISTINCT shard_group FROM read_parquet($1)", [str(listing)]
+            "SELECT shard_group, bool_and(own_split) FROM read_parquet($1) GROUP BY ALL",
+            [str(listing)],
         ).fetchall()
+        names = {name for name, _ in found}
+        if not all(own for _, own in found):
+            names |= set(self.shares)
+        if names == set(self.shares):
+            return list(self.shares)
         usual = ("train", "val", "test")
-        names = {row[0] for row in found}
         return [n for n in usual if n in names] + sorted(names - set(usual))
 
     def _require_pairs(self, connection: duckdb.DuckDBPyConnection, listing: Path) -> None:
@@ -143,11 +155,12 @@ class PairPlan:
 
         images, masks = keys("image"), keys("mask")
         if not images:
-            raise UsageError(f"--images {self.images}: no images found; expected at least one")
-        if not masks:
             raise UsageError(
-                f"--masks {self.masks or self.images}: no masks found; expected at least one"
+                f"--images {self.paths.images}: no images found; expected at least one"
             )
+        if not masks:
+            where = self.paths.masks or self.paths.images
+            raise UsageError(f"--masks {where}: no masks found; expected at least one")
         pairs = connection.execute(
             "SELECT count(*) FROM (SELECT DISTINCT key FROM read_parquet($1) WHERE role = 'image') "
             "SEMI JOIN (SELECT key FROM read_parquet($1) WHERE role = 'mask') USING (key)",
@@ -162,6 +175,16 @@ class PairPlan:
             )
 
 
+def _require_name(split: str | None) -> str | None:
+    # It becomes part of the names of files.
+    if split is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_]*", split):
+        raise UsageError(
+            f"a split is called {split!r}; expected letters, digits and _; rename it, or give "
+            "--splits train=0.8,val=0.1,test=0.1 to leave the data set's own out"
+        )
+    return split
+
+
 def choose_split(shares: Mapping[str, float], seed: int, key: str) -> str:
     """The split of a key: by its hash, so that adding data moves no other key."""
     position, threshold = hashing.unit_interval("split", seed, key), 0.0
@@ -173,9 +196,10 @@ def choose_split(shares: Mapping[str, float], seed: int, key: str) -> str:
 
 
 def sources_hash(plan: Path) -> str:
-    """SHA-256 over what a plan lists: keys, sizes, times; not where the files lie."""
+    """SHA-256 over what a plan lists: keys, sizes, times, annotations; not where the files lie."""
     digest = hashlib.sha256()
     columns = ["key", "image_bytes", "image_mtime_ns", "mask_bytes", "mask_mtime_ns", "code"]
+    columns += ["annotation"]
     for part in sorted(plan.iterdir()):
         with pq.ParquetFile(part) as file:
             for batch in file.iter_batches(columns=columns):

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from segflow import storage
-from segflow.data.layouts import find_layout
+from segflow.data.layouts import SourcePaths, find_layout
 from segflow.data.planning import PairPlan
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
@@ -71,13 +71,13 @@ def _split_plan(config: EvaluateConfig, bundle: Bundle) -> SplitPlan:
 
 
 def _raw_plan(config: EvaluateConfig) -> PairPlan:
-    images = config.images or ""
-    layout, _ = find_layout(config.layout, images, config.masks)
+    paths = SourcePaths(config.images or "", config.masks, config.root)
+    layout, _ = find_layout(config.layout, paths)
     return PairPlan(
         layout=layout,
-        images=images,
-        masks=config.masks,
+        paths=paths,
         seed=0,
         shares={"all": 1.0},
+        own_splits=False,
         rows_per_shard=lambda _: config.shard_size,
     )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from segflow.data.config import DecodeLimits, require_range
 from segflow.errors import UsageError
@@ -24,8 +24,10 @@ class EvaluateConfig:
     """Folder or glob of raw images, or the root of a data set for a layout other than paired."""
     masks: str | None = None
     """Folder or glob of raw masks, paired with --images by stem."""
-    layout: Literal["auto", "paired", "camvid"] = "auto"
-    """How raw images and masks are laid out."""
+    root: str | None = None
+    """For a manifest: folder that relative entries start from; see segflow ingest."""
+    layout: str = "auto"
+    """How raw images and masks are laid out; see segflow ingest."""
     batch_size: int = 8
     """Images the model sees at once; the last batch is padded."""
     worker_threads: int = 2
@@ -50,9 +52,10 @@ class EvaluateConfig:
 
     def recorded(self) -> dict[str, Any]:
         """What decides the scores, besides the model."""
-        names = ("dataset", "split") if self.dataset is not None else ("images", "masks", "layout")
+        raw = ("images", "masks", "root", "layout")
+        names = ("dataset", "split") if self.dataset is not None else raw
         values = {name: getattr(self, name) for name in names}
-        for name in ("dataset", "images", "masks"):
+        for name in ("dataset", "images", "masks", "root"):
             if values.get(name) is not None:
                 values[name] = str(Path(values[name]).absolute())
         return values | {"batch_size": self.batch_size, "limits": vars(self.limits)}

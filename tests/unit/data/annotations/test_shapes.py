@@ -1,0 +1,167 @@
+"""Shapes: pixel for pixel as pycocotools, and impossible ones are a ValueError, never a crash."""
+
+import base64
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as coco
+
+from segflow.data.annotations.shapes import rectangle, shape_mask
+from tests.unit.data.pictures import encode
+
+SIZE = (13, 17)
+
+_coordinate = st.one_of(st.integers(-30, 30), st.floats(-30, 30, width=32))
+_ring = st.lists(_coordinate, min_size=6, max_size=16).filter(lambda ring: len(ring) % 2 == 0)
+_masks = st.integers(0, 2**32).map(
+    lambda seed: np.random.default_rng(seed).random(SIZE) < (seed % 5 + 1) / 6
+)
+
+
+def _reference(rings: list[list[float]], size: tuple[int, int]) -> np.ndarray:
+    """As COCO.annToMask does it."""
+    return coco.decode(coco.merge(coco.frPyObjects(rings, *size))).astype(bool)
+
+
+def _column_runs(mask: np.ndarray) -> list[int]:
+    """Uncompressed COCO counts, computed by hand."""
+    counts, last = [0], False
+    for value in mask.ravel(order="F"):
+        if value != last:
+            counts.append(0)
+            last = value
+        counts[-1] += 1
+    return counts
+
+
+@given(st.lists(_ring, min_size=1, max_size=3))
+def test_polygons_are_drawn_as_pycocotools_draws_them(rings):
+    np.testing.assert_array_equal(shape_mask({"polygons": rings}, SIZE), _reference(rings, SIZE))
+
+
+@given(_masks)
+def test_run_lengths_mean_what_pycocotools_means(mask):
+    compressed = coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+    for counts in (compressed, _column_runs(mask)):
+        drawn = shape_mask({"size": list(SIZE), "counts": counts}, SIZE)
+        np.testing.assert_array_equal(drawn, mask)
+
+
+def test_long_runs_survive_compression():
+    mask = np.zeros((600, 700), np.uint8)
+    mask[17:401, 3:650] = 1
+    counts = coco.encode(np.asfortranarray(mask))["counts"].decode()
+
+    np.testing.assert_array_equal(shape_mask({"size": [600, 700], "counts": counts}, (600, 700)),
+                                  mask.astype(bool))  # fmt: skip
+
+
+def test_a_polygon_given_as_points_is_the_same():
+    flat, points = [1, 1, 9, 2, 4, 10], [[1, 1], [9, 2], [4, 10]]
+    np.testing.assert_array_equal(
+        shape_mask({"polygons": [points]}, SIZE), shape_mask({"polygons": [flat]}, SIZE)
+    )
+
+
+def test_a_box_covers_the_pixels_within():
+    mask = shape_mask(rectangle(2, 3, 5, 7), SIZE)
+
+    assert mask.sum() == 12
+    assert mask[3:7, 2:5].all()
+
+
+@pytest.mark.parametrize("ring", [[], [3, 4], [1, 1, 9, 9], [20, 20, 40, 20, 40, 40]])
+def test_what_has_no_area_inside_draws_nothing(ring):
+    assert not shape_mask({"polygons": [ring]}, SIZE).any()
+
+
+@pytest.mark.parametrize("far", [1e3, 1e6, 1e9, 1e18, 1e300])
+def test_a_polygon_that_reaches_far_outside_is_cut_off(far):
+    ring = [-far, -far, far, -far, far, 6, -far, 6]
+
+    mask = shape_mask({"polygons": [ring]}, SIZE)
+
+    assert mask[:6].all()
+    assert not mask[6:].any()
+
+
+def test_a_cut_polygon_is_what_pycocotools_draws_of_the_whole():
+    """A triangle whose corners lie 20 image sizes away: within pycocotools' range, cut by us."""
+    ring = [-340.0, -340.0, 340.0, -340.0, 8.0, 340.0]
+    np.testing.assert_array_equal(shape_mask({"polygons": [ring]}, SIZE), _reference([ring], SIZE))
+
+
+@pytest.mark.parametrize(
+    ("shape", "why"),
+    [
+        ({"polygons": [[1, 2, 3]]}, "x, y, x, y"),
+        ({"polygons": [[1, 2, 3, 4, 5, math.nan]]}, "no number"),
+        ({"polygons": [[1, 2, 3, 4, 5, math.inf]]}, "no number"),
+        ({"polygons": [["a", 2, 3, 4, 5, 6]]}, "could not convert"),
+        ({"polygons": [[0, 0, 60, 60] * 200_000]}, "an outline of"),
+        ({"size": [13, 17], "counts": [5, 1000]}, "more than the 221 pixels"),
+        ({"size": [13, 17], "counts": [221, 221]}, "add up to 442, expected 221"),
+        ({"size": [13, 17], "counts": [2]}, "add up to 2, expected 221"),
+        ({"size": [13, 17], "counts": []}, "add up to 0"),
+        ({"size": [13, 17], "counts": [-1, 222]}, "negative"),
+        ({"size": [13, 17], "counts": [220.5, 0.5]}, "integers"),
+        ({"size": [13, 17], "counts": [[221]]}, "integers"),
+        ({"size": [13, 17], "counts": [2**62, 2**62, 2**62, 2**62, 221]}, "more than"),
+        ({"size": [17, 13], "counts": [221]}, "for 17x13, in an image of 13x17"),
+        ({"size": [10**9, 10**9], "counts": [1]}, "in an image of 13x17"),
+        ({"size": [13, 17], "counts": "o"}, "cut off"),
+        ({"size": [13, 17], "counts": "oooooooooooooooooooooooo0"}, "not COCO's compressed form"),
+        ({"size": [13, 17], "counts": "\x00"}, "not COCO's compressed form"),
+        ({"size": [13, 17], "counts": "é"}, "ascii"),
+        ({"runs": [4], "box": [0, 0, 10**6, 10**6]}, "a box of 1000000 x 1000000"),
+        ({"runs": [4], "box": [0, 0, 0, 4]}, "a box of 0 x 4"),
+        ({"runs": [3], "box": [0, 0, 2, 2]}, "add up to 3, expected 4"),
+        ({"ellipse": [1, 1, 0, 4, 0]}, "radii above 0"),
+        ({"ellipse": [1, math.nan, 1, 4, 0]}, "centre"),
+        ({"png": "QUJD", "box": [0, 0]}, "its mask is broken"),
+        ({"png": "%", "box": [0, 0]}, "base64"),
+        ({"circle": []}, "no known shape"),
+    ],
+)
+def test_an_impossible_shape_is_a_value_error(shape, why):
+    with pytest.raises(ValueError, match=why):
+        shape_mask(shape, SIZE)
+
+
+def test_boxed_runs_go_row_by_row_and_are_cut_off_at_the_image():
+    shape = {"runs": [1, 2, 1, 2], "box": [15, 11, 3, 2]}  # rows 011 and 011
+
+    mask = shape_mask(shape, SIZE)
+
+    assert np.argwhere(mask).tolist() == [[11, 16], [12, 16]]
+
+
+def test_a_box_that_lies_outside_draws_nothing():
+    assert not shape_mask({"runs": [0, 4], "box": [-9, 40, 2, 2]}, SIZE).any()
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "RGB"])
+def test_a_png_mask_is_placed_at_its_corner(mode):
+    part = np.zeros((3, 2, 3), np.uint8)
+    part[1:] = 255
+    picture = part if mode == "RGB" else part[..., 0] > 0 if mode == "1" else part[..., 0]
+
+    mask = shape_mask(
+        {"png": base64.b64encode(encode(picture, "PNG")).decode(), "box": [-1, 2]}, SIZE
+    )
+
+    assert np.argwhere(mask).tolist() == [[3, 0], [4, 0]]
+
+
+def test_an_ellipse_has_the_area_of_one_and_turns_clockwise():
+    upright = shape_mask({"ellipse": [50, 50, 30, 10, 0]}, (100, 100))
+    turned = shape_mask({"ellipse": [50, 50, 30, 10, 45]}, (100, 100))
+
+    assert upright.sum() == pytest.approx(math.pi * 300, rel=0.02)
+    assert upright[50, 25]
+    assert not upright[25, 50]
+    assert turned[65, 65]  # down and to the right
+    assert not turned[35, 65]
