@@ -48,7 +48,7 @@ class Listed:
     message: str | None = None
 
 
-def list_files(source: str, what: str) -> Iterator[Listed]:
+def list_files(source: str, what: str, suffixes: frozenset[str] | None = None) -> Iterator[Listed]:
     """Lists a folder (with subfolders) or a glob (`*`, `**`, `?`, `[…]`), in no certain order.
 
     Hidden files are left out. Links to folders are not followed: what they point to is listed
@@ -57,6 +57,7 @@ def list_files(source: str, what: str) -> Iterator[Listed]:
     Args:
         source: The folder or glob.
         what: The flag's name, for messages.
+        suffixes: List files with these alone, such as `.json`; None: all but side-cars.
 
     Raises:
         UsageError: There is no such folder.
@@ -69,11 +70,44 @@ def list_files(source: str, what: str) -> Iterator[Listed]:
         kind = "is a file, expected a folder or a glob" if root.exists() else "no such folder"
         raise UsageError(f"{what} {source}: {kind}{f' as {root}' if is_glob else ''}")
     pattern = re.compile(_regex(parts), re.DOTALL)
-    for found in _walk(root, "", functools.partial(_may_match, parts)):
+    is_meant = functools.partial(_is_meant, suffixes)
+    for found in _walk(root, "", functools.partial(_may_match, parts), is_meant):
         match = pattern.fullmatch(found.relative) if is_glob else None
         if match or not is_glob or found.is_folder:
-            key = _glob_key(parts, match) if match else _without_extension(found.relative)
+            key = _glob_key(parts, match) if match else without_extension(found.relative)
             yield _listed(root, found, key)
+
+
+def list_entry(root: Path, entry: str, key: str, missing: RejectCode, confined: bool) -> Listed:
+    """Lists the file that a data set's own list names.
+
+    Args:
+        root: Where relative entries start.
+        entry: The name: relative to `root`, or absolute.
+        key: Of the result.
+        missing: The code if there is no such file.
+        confined: Whether an absolute entry must lie in `root` too; a relative one always must.
+
+    Returns:
+        The file, with a reject code if it must not or cannot be read.
+
+    Raises:
+        OSError: The storage failed in a way that may pass.
+    """
+    path, is_absolute = str(root / entry), PurePath(entry).is_absolute()
+    try:
+        path.encode()
+        if (confined or not is_absolute) and not _is_within(root, path):
+            return Listed(path, key, 0, 0, RejectCode.OUTSIDE_ROOT, f"{entry!r} leaves {root}")
+        Path(path).stat()
+    except ValueError:
+        path = path.encode(errors="replace").decode()
+        return Listed(path, key, 0, 0, RejectCode.UNREADABLE, f"{entry!r} is no file's name")
+    except OSError as error:
+        if error.errno not in PERMANENT_ERRORS:
+            raise
+        return Listed(path, key, 0, 0, missing, f"{entry!r} is listed, but: {error.strerror}")
+    return _listed(root, _Found(entry), key)
 
 
 @dataclass(frozen=True)
@@ -85,7 +119,14 @@ class _Found:
     refusal: tuple[RejectCode, str] | None = None
 
 
-def _walk(root: Path, prefix: str, enters: Callable[[str], bool]) -> Iterator[_Found]:
+def _is_meant(suffixes: frozenset[str] | None, name: str) -> bool:
+    suffix = PurePath(name).suffix.lower()
+    return suffix not in _SIDECARS if suffixes is None else suffix in suffixes
+
+
+def _walk(
+    root: Path, prefix: str, enters: Callable[[str], bool], is_meant: Callable[[str], bool]
+) -> Iterator[_Found]:
     """Walks the folders for whose path, relative to `root`, `enters` holds."""
     try:
         entries = os.scandir(root / prefix)
@@ -105,8 +146,8 @@ def _walk(root: Path, prefix: str, enters: Callable[[str], bool]) -> Iterator[_F
                     yield _Found(relative, is_folder=True, refusal=_leaves(root))
             elif entry.is_dir(follow_symlinks=False):
                 if enters(relative):
-                    yield from _walk(root, relative, enters)
-            elif PurePath(entry.name).suffix.lower() not in _SIDECARS:
+                    yield from _walk(root, relative, enters, is_meant)
+            elif is_meant(entry.name):
                 leaves = entry.is_symlink() and not _is_within(root, entry.path)
                 yield _Found(relative, refusal=_leaves(root) if leaves else None)
 
@@ -196,11 +237,12 @@ def _glob_key(parts: Sequence[str], match: re.Match[str]) -> str:
     groups = [group or "" for group in match.groups()]
     literal = "".join(_WILDCARD.split(parts[-1])[::2])
     if parts[-1].endswith("*") and "." not in literal:
-        groups[-1] = _without_extension(groups[-1])  # the wildcard took it in
-    return "/".join(filter(None, groups)) or PurePath(_without_extension(match.string)).name
+        groups[-1] = without_extension(groups[-1])  # the wildcard took it in
+    return "/".join(filter(None, groups)) or PurePath(without_extension(match.string)).name
 
 
-def _without_extension(path: str) -> str:
+def without_extension(path: str) -> str:
+    """The path without its file's last extension."""
     folder, slash, name = path.rpartition("/")
     stem, dot, extension = name.rpartition(".")
     return f"{folder}{slash}{stem if dot else extension}"

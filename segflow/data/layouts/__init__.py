@@ -7,13 +7,24 @@ from pathlib import Path
 
 from segflow.data.layouts.base import Layout, SourceFile, SourcePaths
 from segflow.data.layouts.camvid import CamVid
+from segflow.data.layouts.cityscapes import Cityscapes
+from segflow.data.layouts.labelme import LabelMe
+from segflow.data.layouts.manifest import Manifest
 from segflow.data.layouts.paired import Paired
+from segflow.data.layouts.voc import Voc
 from segflow.errors import UsageError
 
 ENTRY_POINTS = "segflow.layouts"
 """Group of the entry points by which other packages add layouts; each is a class or object."""
 
-_BUILT_IN: tuple[Layout, ...] = (Paired(), CamVid())
+_BUILT_IN: tuple[Layout, ...] = (
+    Paired(),
+    CamVid(),
+    Voc(),
+    Cityscapes(),
+    LabelMe(),
+    Manifest(),
+)
 
 __all__ = ["ENTRY_POINTS", "Layout", "SourceFile", "SourcePaths", "find_layout", "layouts"]
 

@@ -108,3 +108,16 @@ def canonical_split(name: str) -> str | None:
         "testing": "test",
         "default": None,
     }.get(plain, plain)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list file, without blank ones.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
+    return [stripped for line in lines if (stripped := line.strip())]
