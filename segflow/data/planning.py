@@ -121,17 +121,18 @@ class PairPlan:
     def _rows(self) -> Iterator[dict[str, Any]]:
         for source in self.layout.sources(self.paths.absolute()):
             own = _require_name(source.split) if self.own_splits else None
+            key = _storable(source.key)
             yield {
                 "role": source.role,
-                "key": source.key,
-                "uri": source.file.path,
+                "key": key,
+                "uri": _storable(source.file.path),
                 "bytes": source.file.bytes,
                 "mtime_ns": source.file.mtime_ns,
-                "shard_group": own or choose_split(self.shares, self.seed, source.key),
+                "shard_group": own or choose_split(self.shares, self.seed, key),
                 "own_split": own is not None,
-                "position": f"{hashing.stable_seed('order', self.seed, source.key):016x}",
+                "position": f"{hashing.stable_seed('order', self.seed, key):016x}",
                 "code": source.file.code,
-                "message": source.file.message,
+                "message": source.file.message and _storable(source.file.message),
                 "annotation": source.annotation,
             }
 
@@ -173,6 +174,11 @@ class PairPlan:
                 f"{closest[0]!r}; give globs whose wildcards match the common part, such as "
                 "--images 'data/*.jpg' --masks 'data/*_mask.png'"
             )
+
+
+def _storable(text: str) -> str:
+    # JSON may hold half a character; UTF-8 has no bytes for it.
+    return text.encode(errors="replace").decode()
 
 
 def _require_name(split: str | None) -> str | None:

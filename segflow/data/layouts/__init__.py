@@ -5,9 +5,12 @@ import glob
 from importlib import metadata
 from pathlib import Path
 
+from segflow.data.layouts.ade20k import Ade20k
 from segflow.data.layouts.base import Layout, SourceFile, SourcePaths
 from segflow.data.layouts.camvid import CamVid
 from segflow.data.layouts.cityscapes import Cityscapes
+from segflow.data.layouts.coco import Coco
+from segflow.data.layouts.cvat import Cvat
 from segflow.data.layouts.labelme import LabelMe
 from segflow.data.layouts.manifest import Manifest
 from segflow.data.layouts.paired import Paired
@@ -22,6 +25,9 @@ _BUILT_IN: tuple[Layout, ...] = (
     CamVid(),
     Voc(),
     Cityscapes(),
+    Ade20k(),
+    Coco(),
+    Cvat(),
     LabelMe(),
     Manifest(),
 )

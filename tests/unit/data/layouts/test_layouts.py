@@ -1,12 +1,14 @@
 """Layouts: which file is an image, which a mask, and what pairs them."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from segflow.data import layouts
 from segflow.data.layouts import SourcePaths, find_layout
+from segflow.data.layouts.base import canonical_split
 from segflow.data.layouts.camvid import CamVid
 from segflow.data.layouts.paired import Paired
 from segflow.errors import UsageError
@@ -132,3 +134,102 @@ def test_auto_without_a_clue_says_what_to_give(tmp_path):
 def test_auto_with_a_missing_folder_says_that_it_is_missing(tmp_path):
     with pytest.raises(UsageError, match="no such folder"):
         find_layout("auto", SourcePaths(str(tmp_path / "missing"), None))
+
+
+def test_auto_asks_when_two_fit_and_says_why_each_does(tmp_path):
+    root = _camvid(tmp_path)
+    _touch(tmp_path, "JPEGImages/1.jpg", "SegmentationClass/1.png")
+
+    with pytest.raises(UsageError, match=r"camvid \(it holds train/.*; voc \(.* all fit; choose"):
+        find_layout("auto", SourcePaths(root))
+
+
+def test_an_unknown_layout_is_answered_with_those_there_are(tmp_path):
+    with pytest.raises(UsageError, match=r"--layout vco: no such layout; expected auto, paired"):
+        find_layout("vco", SourcePaths(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train2017", "train"),
+        ("Training", "train"),
+        ("val", "val"),
+        ("validation", "val"),
+        ("Validation_2018", "val"),
+        ("testing", "test"),
+        ("test_dev2017", "test_dev"),
+        ("2017", "2017"),
+        ("default", None),
+    ],
+)
+def test_splits_get_their_usual_names(name, split):
+    assert canonical_split(name) == split
+
+
+PLUGIN = """
+from segflow.data.layouts import SourceFile
+from segflow.data.listing import list_files
+
+
+class Flat:
+    name = "{name}"
+
+    def recognise(self, paths):
+        return "every folder is flat" if paths.images.endswith("flat") else None
+
+    def sources(self, paths):
+        for file in list_files(paths.images, "--images"):
+            role = "mask" if file.key.startswith("mask_") else "image"
+            yield SourceFile(role, file, file.key.removeprefix("mask_"))
+
+    def label_map(self, paths):
+        return None
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """Installs a distribution that brings a layout; a function of its code and entry point."""
+
+    def install(code, target="flat_layout:Flat"):
+        (tmp_path / "site").mkdir()
+        (tmp_path / "site/flat_layout.py").write_text(code)
+        info = tmp_path / "site/flat_layout-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: flat-layout\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(f"[segflow.layouts]\nflat = {target}\n")
+        monkeypatch.syspath_prepend(tmp_path / "site")
+        layouts.layouts.cache_clear()
+
+    yield install
+    sys.modules.pop("flat_layout", None)
+    layouts.layouts.cache_clear()
+
+
+def test_another_package_brings_a_layout(tmp_path, plugin):
+    plugin(PLUGIN.format(name="flat"))
+    root = _touch(tmp_path / "flat", "1.png", "mask_1.png")
+
+    layout, why = find_layout("auto", SourcePaths(root))
+
+    assert (layout.name, why) == ("flat", "every folder is flat")
+    assert find_layout("flat", SourcePaths(root))[0] is layout
+    assert {(s.role, s.key) for s in layout.sources(SourcePaths(root))} == {
+        ("image", "1"),
+        ("mask", "1"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "target", "why"),
+    [
+        (PLUGIN.format(name="voc"), "flat_layout:Flat", "'voc' of flat_layout:Flat: .*is taken"),
+        ("1 / 0", "flat_layout:Flat", r"'flat' \(flat_layout:Flat\) cannot be loaded: ZeroDiv"),
+        ("x = 1", "flat_layout:Flat", "cannot be loaded: AttributeError"),
+    ],
+)
+def test_another_packages_fault_is_said_to_be_its(plugin, code, target, why):
+    plugin(code, target)
+    with pytest.raises(UsageError, match=why):
+        find_layout("auto", SourcePaths("anywhere"))
