@@ -97,8 +97,9 @@ class _File:
             by_image.setdefault(annotation.get("image_id"), []).append(annotation)
         named, _, split = path.stem.partition("_")
         kind = named if named in _KINDS else "instances"
-        if any("segments_info" in annotation for annotation in annotations[:1]):
-            kind = "panoptic"
+        if annotations:  # tools convert panoptic files to instances and keep the name
+            by_segments = any("segments_info" in annotation for annotation in annotations)
+            kind = "panoptic" if by_segments else kind.replace("panoptic", "instances")
         if path.name == _ROBOFLOW:
             split = path.parent.name
         elif not re.match(r"(instances|panoptic|stuff|person_keypoints)_", path.stem):

@@ -204,6 +204,11 @@ def test_a_given_label_map_merges_categories_by_raw_ids(tmp_path):
     assert _masks(root, tmp_path, label_map)["train2017/a"][0] == [0, 0, 0, 255, 255, 255]
 
 
+def test_a_file_named_panoptic_that_holds_objects_is_drawn(tmp_path):
+    root = _set(tmp_path / "set", _annotation(8, SQUARE), kind="panoptic")
+    assert _masks(root, tmp_path)["train2017/a"][0] == [2, 2, 2, 0, 0, 0]
+
+
 def test_several_kinds_ask_for_a_choice_and_masks_makes_it(tmp_path):
     root = _set(tmp_path / "set", _annotation(8, SQUARE))
     _set(root, _annotation(8, SQUARE), kind="stuff")
