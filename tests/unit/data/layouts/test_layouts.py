@@ -1,7 +1,9 @@
 """Layouts: which file is an image, which a mask, and what pairs them."""
 
 import json
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from segflow.data.layouts.camvid import CamVid
 from segflow.data.layouts.paired import Paired
 from segflow.errors import UsageError
 from segflow.label_map import LabelMap
-from tests.requirements import shared_data
+from tests.requirements import ROOT, shared_data
 
 
 def _touch(root: Path, *names: str) -> str:
@@ -167,69 +169,64 @@ def test_splits_get_their_usual_names(name, split):
     assert canonical_split(name) == split
 
 
-PLUGIN = """
-from segflow.data.layouts import SourceFile
-from segflow.data.listing import list_files
-
-
-class Flat:
-    name = "{name}"
-
-    def recognise(self, paths):
-        return "every folder is flat" if paths.images.endswith("flat") else None
-
-    def sources(self, paths):
-        for file in list_files(paths.images, "--images"):
-            role = "mask" if file.key.startswith("mask_") else "image"
-            yield SourceFile(role, file, file.key.removeprefix("mask_"))
-
-    def label_map(self, paths):
-        return None
-"""
+def _documented() -> tuple[str, str]:
+    """The layout that docs/layouts.md shows, and its entry points."""
+    text = (ROOT / "docs" / "layouts.md").read_text(encoding="utf-8")
+    code, toml = (
+        re.findall(rf"^```{kind}\n(.*?)^```$", text, re.M | re.S)[0] for kind in ("python", "toml")
+    )
+    return code, tomllib.loads(toml)["project"]["entry-points"]["segflow.layouts"]["placed"]
 
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
     """Installs a distribution that brings a layout; a function of its code and entry point."""
 
-    def install(code, target="flat_layout:Flat"):
+    def install(code, target):
         (tmp_path / "site").mkdir()
-        (tmp_path / "site/flat_layout.py").write_text(code)
-        info = tmp_path / "site/flat_layout-1.dist-info"
+        (tmp_path / "site/placed.py").write_text(code)
+        info = tmp_path / "site/placed-1.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: flat-layout\nVersion: 1\n")
-        (info / "entry_points.txt").write_text(f"[segflow.layouts]\nflat = {target}\n")
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: placed\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(f"[segflow.layouts]\nplaced = {target}\n")
         monkeypatch.syspath_prepend(tmp_path / "site")
         layouts.layouts.cache_clear()
 
     yield install
-    sys.modules.pop("flat_layout", None)
+    sys.modules.pop("placed", None)
     layouts.layouts.cache_clear()
 
 
-def test_another_package_brings_a_layout(tmp_path, plugin):
-    plugin(PLUGIN.format(name="flat"))
-    root = _touch(tmp_path / "flat", "1.png", "mask_1.png")
+def test_the_documented_layout_of_another_package_works(tmp_path, plugin):
+    code, target = _documented()
+    assert len(code.splitlines()) <= 30
+    plugin(code, target)
+    root = _touch(
+        tmp_path / "set", *(f"{p}/{n}.png" for p in ("a", "lake/b") for n in ("rgb", "truth", "x"))
+    )
 
     layout, why = find_layout("auto", SourcePaths(root))
 
-    assert (layout.name, why) == ("flat", "every folder is flat")
-    assert find_layout("flat", SourcePaths(root))[0] is layout
-    assert {(s.role, s.key) for s in layout.sources(SourcePaths(root))} == {
-        ("image", "1"),
-        ("mask", "1"),
+    assert (layout.name, why) == ("placed", "its folders hold truth.png")
+    assert find_layout("placed", SourcePaths(root))[0] is layout
+    assert {(s.role, s.key, s.split) for s in layout.sources(SourcePaths(root))} == {
+        ("image", "a", "train"),
+        ("mask", "a", "train"),
+        ("image", "lake/b", "val"),
+        ("mask", "lake/b", "val"),
     }
+    assert layout.label_map(SourcePaths(root)).names == ("land", "water")
 
 
 @pytest.mark.parametrize(
-    ("code", "target", "why"),
+    ("code", "why"),
     [
-        (PLUGIN.format(name="voc"), "flat_layout:Flat", "'voc' of flat_layout:Flat: .*is taken"),
-        ("1 / 0", "flat_layout:Flat", r"'flat' \(flat_layout:Flat\) cannot be loaded: ZeroDiv"),
-        ("x = 1", "flat_layout:Flat", "cannot be loaded: AttributeError"),
+        ("class Placed:\n    name = 'voc'", "'voc' of placed:Placed: .*is taken"),
+        ("1 / 0", r"'placed' \(placed:Placed\) cannot be loaded: ZeroDivisionError"),
+        ("x = 1", "cannot be loaded: AttributeError"),
     ],
 )
-def test_another_packages_fault_is_said_to_be_its(plugin, code, target, why):
-    plugin(code, target)
+def test_another_packages_fault_is_said_to_be_its(plugin, code, why):
+    plugin(code, "placed:Placed")
     with pytest.raises(UsageError, match=why):
         find_layout("auto", SourcePaths("anywhere"))
