@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from segflow import hashing
 from segflow.data.layouts import Layout, SourcePaths
+from segflow.data.spool import Spool
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
 from segflow.jobs.plan import PlanWriter, connect, write_listing
@@ -30,7 +31,8 @@ _LISTING = pa.schema(
         "position": pa.string(),
         "code": pa.string(),
         "message": pa.string(),
-        "annotation": pa.string(),
+        "annotation_at": pa.int64(),
+        "annotation_bytes": pa.int64(),
     }
 )
 
@@ -47,18 +49,17 @@ _PAIR = """
     ), masks AS (
       SELECT key, min(uri) AS uri, min(bytes) AS bytes, min(mtime_ns) AS mtime_ns,
              min(shard_group) AS shard_group, min(position) AS position, min(code) AS code,
-             min(message) AS message, count(*) AS n, string_agg(uri, ', ' ORDER BY uri) AS uris
+             min(message) AS message, min(annotation_at) AS annotation_at,
+             min(annotation_bytes) AS annotation_bytes, count(*) AS n,
+             string_agg(uri, ', ' ORDER BY uri) AS uris
       FROM read_parquet($listing) WHERE role = 'mask' GROUP BY key
-    ), drawings AS (
-      SELECT key, annotation FROM read_parquet($listing)
-      WHERE role = 'mask' AND annotation IS NOT NULL
     )
     SELECT coalesce(i.shard_group, m.shard_group) AS shard_group,
            coalesce(i.bytes, 0) + coalesce(m.bytes, 0) AS weight,
            key,
            i.uri AS image_uri, i.bytes AS image_bytes, i.mtime_ns AS image_mtime_ns,
            m.uri AS mask_uri, m.bytes AS mask_bytes, m.mtime_ns AS mask_mtime_ns,
-           d.annotation,
+           m.annotation_at, m.annotation_bytes,
            CASE WHEN i.uri IS NULL THEN 'missing_image'
                 WHEN i.n > 1 OR m.n > 1 THEN 'duplicate_key'
                 WHEN i.code IS NOT NULL THEN i.code
@@ -71,7 +72,6 @@ _PAIR = """
                 WHEN m.uri IS NULL THEN 'no mask has the key ' || key
                 ELSE m.message END AS message
     FROM images AS i FULL JOIN masks AS m USING (key)
-      LEFT JOIN drawings AS d ON d.key = m.key AND m.n = 1
     ORDER BY list_position($groups, coalesce(i.shard_group, m.shard_group)),
              coalesce(i.position, m.position), key, image_uri
 """
@@ -104,12 +104,16 @@ class PairPlan:
             UsageError: A folder is missing, there are no images, or nothing pairs.
         """
         listing = folder / "listing.parquet"
-        write_listing(listing, self._rows(), _LISTING, _BATCH)
-        with connect(folder / "spill") as connection:
+        with (
+            Spool(folder / "annotations") as spool,
+            connect(folder / "spill") as connection,
+        ):
+            write_listing(listing, self._rows(spool), _LISTING)
             self._require_pairs(connection, listing)
             groups = self._groups(connection, listing)
             query = connection.sql(_PAIR, params={"listing": str(listing), "groups": groups})
-            summary = PlanWriter(folder, self.rows_per_shard).write(query.to_arrow_reader(_BATCH))
+            batches = (spool.attach(b, "annotation") for b in query.to_arrow_reader(_BATCH))
+            summary = PlanWriter(folder, self.rows_per_shard).write(batches)
         listing.unlink()
         notes = {
             "layout": self.layout.name,
@@ -118,10 +122,11 @@ class PairPlan:
         }
         return Planned(summary, notes)
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
+    def _rows(self, spool: Spool) -> Iterator[dict[str, Any]]:
         for source in self.layout.sources(self.paths.absolute()):
             own = _require_name(source.split) if self.own_splits else None
             key = _storable(source.key)
+            annotation_at, annotation_bytes = spool.add(source.annotation)
             yield {
                 "role": source.role,
                 "key": key,
@@ -133,7 +138,8 @@ class PairPlan:
                 "position": f"{hashing.stable_seed('order', self.seed, key):016x}",
                 "code": source.file.code,
                 "message": source.file.message and _storable(source.file.message),
-                "annotation": source.annotation,
+                "annotation_at": annotation_at,
+                "annotation_bytes": annotation_bytes,
             }
 
     def _groups(self, connection: duckdb.DuckDBPyConnection, listing: Path) -> list[str]:

@@ -32,6 +32,11 @@ IMAGES_SCHEMA = pa.schema(
         pa.field("key", pa.string()),
         pa.field("image_uri", pa.string(), metadata={"description": "null for a dataset split"}),
         pa.field("mask_uri", pa.string(), metadata={"description": "null for a dataset split"}),
+        pa.field(
+            "annotation",
+            pa.string(),
+            metadata={"description": "what the mask is drawn from; null where the file is it"},
+        ),
         pa.field("shard", pa.string(), metadata={"description": "TFRecord file; null for raw"}),
         pa.field("position", pa.int32(), metadata={"description": "in the shard; null for raw"}),
         pa.field("height", pa.int32()),
@@ -49,7 +54,7 @@ IMAGES_SCHEMA = pa.schema(
 )
 
 # Distributions whose version decides the scores.
-LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow")
+LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow", "pycocotools")
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,7 @@ def _row(
         "key": row["key"],
         "image_uri": row["image_uri"],
         "mask_uri": row["mask_uri"],
+        "annotation": row.get("annotation"),
         "shard": row.get("shard"),
         "position": row.get("position"),
         "height": truth.shape[0],

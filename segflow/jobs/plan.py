@@ -1,6 +1,6 @@
 """Plans: rows in Parquet, one row group a shard, made out of core in the launcher."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class PlanWriter:
     _rows: int = 0
     _writer: pq.ParquetWriter | None = None
 
-    def write(self, batches: pa.RecordBatchReader) -> PlanSummary:
+    def write(self, batches: Iterable[pa.RecordBatch]) -> PlanSummary:
         """Writes all rows; `batches` needs the columns `shard_group` and `weight` (bytes)."""
         pending: list[pa.RecordBatch] = []
         group, count, weight = None, 0, 0
@@ -81,13 +81,8 @@ class PlanWriter:
         self._rows += table.num_rows
 
 
-def write_listing(
-    path: Path,
-    rows: Iterator[Mapping[str, Any]],
-    schema: pa.Schema,
-    batch_rows: int = _LISTING_BATCH,
-) -> int:
-    """Streams rows to a Parquet file; `batch_rows` of them are in memory at a time.
+def write_listing(path: Path, rows: Iterator[Mapping[str, Any]], schema: pa.Schema) -> int:
+    """Streams rows to a Parquet file in bounded memory.
 
     Returns:
         The number of rows.
@@ -97,7 +92,7 @@ def write_listing(
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for row in rows:
             pending.append(row)
-            if len(pending) == batch_rows:
+            if len(pending) == _LISTING_BATCH:
                 writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=schema))
                 count, pending = count + len(pending), []
         writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=schema))

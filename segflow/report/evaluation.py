@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from segflow import storage
 from segflow.data.config import DecodeLimits
-from segflow.data.decode import read_bytes, read_rgb
-from segflow.data.masks import decode_mask
+from segflow.data.pair import read_pair
 from segflow.errors import RejectError
 from segflow.label_map import LabelMap
 from segflow.report import pictures, sections, tables
@@ -23,8 +22,8 @@ _SHOWN = 6  # of the best, and of the worst
 _BINS = 40
 
 _COLUMNS = {
-    "images": "key VARCHAR, image_uri VARCHAR, mask_uri VARCHAR, shard VARCHAR, position INT, "
-    "mean_iou DOUBLE, pixel_accuracy DOUBLE, prediction BLOB",
+    "images": "key VARCHAR, image_uri VARCHAR, mask_uri VARCHAR, annotation VARCHAR, "
+    "shard VARCHAR, position INT, mean_iou DOUBLE, pixel_accuracy DOUBLE, prediction BLOB",
     "rejects": sections.REJECTS_COLUMNS,
 }
 
@@ -66,8 +65,8 @@ def _examples(
 
 def _extreme(opened: Tables, order: str, without: Sequence[str]) -> list[dict[str, Any]]:
     return opened.rows(
-        "SELECT key, image_uri, mask_uri, shard, position, mean_iou, pixel_accuracy, prediction "
-        "FROM images WHERE mean_iou IS NOT NULL AND NOT list_contains($without, key) "
+        "SELECT key, image_uri, mask_uri, annotation, shard, position, mean_iou, pixel_accuracy, "
+        "prediction FROM images WHERE mean_iou IS NOT NULL AND NOT list_contains($without, key) "
         f"ORDER BY mean_iou {order}, key LIMIT $n",
         without=list(without),
         n=_SHOWN,
@@ -94,14 +93,14 @@ def _stored(rows: Sequence[Mapping[str, Any]], dataset: Path) -> list[_Source | 
 
 
 def _raw(row: Mapping[str, Any], label_map: LabelMap) -> _Source | str:
-    limits = DecodeLimits()
-    path = row["image_uri"]
     try:
-        image = read_rgb(path, limits)
-        path = row["mask_uri"]
-        return image, decode_mask(read_bytes(path, limits), label_map, limits)
+        pair = read_pair(row, label_map, DecodeLimits())
     except RejectError as error:
-        return f"{path}: {error}; the scores above still hold"
+        what, colon, why = str(error).partition(": ")  # read_pair says which file it means
+        path = row["mask_uri"] if what == "mask" else row["image_uri"]
+        why = why if what in ("image", "mask") else f"{what}{colon}{why}"
+        return f"{path}: {why}; the scores above still hold"
+    return pair.image, pair.mask
 
 
 def _card(row: Mapping[str, Any], source: _Source | str, label_map: LabelMap) -> Card:

@@ -14,6 +14,7 @@ BACKGROUND = "_background_"
 IGNORE = "__ignore__"
 """What they call shapes that do not count."""
 
+_BROKEN = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
 _NO_AREA = ("line", "linestrip", "point", "points")
 
 
@@ -47,7 +48,7 @@ def parse(data: bytes) -> Drawing:
             drawn = _shape(shape)
             if drawn is not None:
                 objects.append((str(shape["label"]), drawn))
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        except _BROKEN as error:
             raise RejectError(RejectCode.UNREADABLE, f"a shape is broken: {error!r}") from error
     height, width = content.get("imageHeight"), content.get("imageWidth")
     size = (height, width) if isinstance(height, int) and isinstance(width, int) else None

@@ -233,7 +233,7 @@ def _own_files(root: Path) -> list[Path]:
     own = [
         path for kind in _KINDS for path in sorted((root / "annotations").glob(f"{kind}_*.json"))
     ]
-    return own or sorted(root.glob(f"*/{_ROBOFLOW}"))
+    return [path for path in own or sorted(root.glob(f"*/{_ROBOFLOW}")) if path.is_file()]
 
 
 def _files(paths: SourcePaths) -> list[Path]:

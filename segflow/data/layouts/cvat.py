@@ -167,7 +167,7 @@ def _is_mask_export(root: Path) -> bool:
 def _xml_files(root: Path) -> list[Path]:
     """XML files in the root itself whose root element is CVAT's."""
     files = []
-    for path in sorted(root.glob("*.xml")):
+    for path in sorted(path for path in root.glob("*.xml") if path.is_file()):
         with path.open("rb") as file:
             if b"<annotations" in file.read(4096):
                 files.append(path)

@@ -154,6 +154,7 @@ def write_evaluation(folder: Path, sources: Path) -> Path:
                 "key": name,
                 "image_uri": image_uri,
                 "mask_uri": mask_uri,
+                "annotation": None,
                 "shard": None,
                 "position": None,
                 **_image_scores(matrix),
@@ -174,7 +175,7 @@ def write_split_evaluation(folder: Path, dataset: Path) -> Path:
         matrix = scores.confusion_matrix(ids, prediction, 4, 255)
         total += matrix
         address = {name: row[name] for name in ("key", "shard", "position")}
-        uris = {"image_uri": None, "mask_uri": None}
+        uris = {"image_uri": None, "mask_uri": None, "annotation": None}
         rows.append({**address, **uris, **_image_scores(matrix), "prediction": encode(prediction)})
     return _write_metrics(folder, rows, total, {"dataset": str(dataset), "split": "train"})
 

@@ -71,6 +71,8 @@ def test_without_a_size_the_images_own_is_taken_and_another_is_a_mismatch(tmp_pa
         (_json(_shape("x", [[0, 0], [1, None], [4, 5]])), "unreadable"),
         (_json(_shape("x", [[0, 0]], "rectangle")), "unreadable"),
         (_json({"label": "x"}), "unreadable"),
+        (_json(_shape("x", [[1e400, 0], [2, 1]], "mask", mask="")), "unreadable"),
+        (_json(_shape("x", [[10**400, 0], [2, 1], [3, 3]])), "unreadable"),
         (_json(_shape("x", [[0, 0]], "mask", mask="%%")), "unreadable"),
         (_json(_shape("other", SQUARE)), "unknown_label"),
         (_json(imageHeight=10**6, imageWidth=10**6), "too_large"),
