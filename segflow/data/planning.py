@@ -36,7 +36,7 @@ _LISTING = pa.schema(
     }
 )
 
-_BATCH = 4096  # rows; an annotation may weigh many kilobytes
+_BATCH = 1024  # rows; an annotation may weigh many kilobytes
 
 # Rows come out sorted by group and hash of the key: neighbours in a folder are spread over
 # shards, and the order is the same wherever and however often the plan is made.
@@ -214,7 +214,7 @@ def sources_hash(plan: Path) -> str:
     columns += ["annotation"]
     for part in sorted(plan.iterdir()):
         with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(columns=columns):
+            for batch in file.iter_batches(_BATCH, columns=columns):
                 digest.update(hashing.canonical_json(batch.to_pylist()))
     return digest.hexdigest()
 
