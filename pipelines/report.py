@@ -15,7 +15,7 @@ from pipelines import cli
 class ReportConfig:
     """(Re)draws the HTML report of any output folder: one file that needs no network."""
 
-    folder: Annotated[str, tyro.conf.Positional]
+    folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """A dataset, model bundle, evaluation, or labels."""
 
 

@@ -16,7 +16,7 @@ from segflow.errors import JobError
 class VerifyConfig:
     """Re-reads any output folder and checks counts and checksums; writes nothing."""
 
-    folder: Annotated[str, tyro.conf.Positional]
+    folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """A dataset, model bundle, evaluation, or labels."""
 
 

@@ -73,9 +73,9 @@ class ExampleConfig:
     """How a pair becomes stored examples."""
 
     image_size: str
-    """Height x width of every stored image and mask, in pixels, such as 360x480."""
+    """HEIGHTxWIDTH of every stored image and mask, in pixels, such as 360x480."""
     resize: ResizePolicy = "stretch"
-    """stretch to the size, or letterbox: keep the aspect ratio and pad (padding is ignored)."""
+    """stretch to the size; letterbox: keep the aspect ratio and pad (padding is ignored)."""
     augment_copies: int = 0
     """Augmented copies of every training example, besides the example itself."""
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -100,23 +100,27 @@ class ExampleConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IngestConfig(ExampleConfig):
-    """Raw images + masks to resized, validated, augmented TFRecord shards."""
+class PlacesConfig:
+    """Where images, masks and classes are found, and where the dataset goes."""
 
     images: str
-    """Folder of images (searched with its subfolders), glob such as 'data/*.jpg', or the root of
-    the data set for a layout other than paired."""
+    """Folder of images, with its subfolders; glob such as 'data/*.jpg'; or a layout's root."""
+    masks: str | None = None
+    """Folder or glob of masks, paired with --images by stem; a layout may do without."""
     output: str
     """Folder to write the dataset to."""
-    masks: str | None = None
-    """Folder of masks or glob, paired with --images by stem."""
     layout: Literal["auto", "paired", "camvid"] = "auto"
     """How images, masks and splits are laid out."""
     label_map: str | None = None
-    """Label map as JSON, YAML, or CVAT's labelmap.txt; default: the layout's own."""
+    """Label map as JSON, YAML, or CVAT's labelmap.txt; none: the layout's own."""
     splits: str | None = None
-    """Shares by hash of the key, such as train=0.8,val=0.1,test=0.1 (the default where the
-    layout has no splits of its own)."""
+    """Shares, by hash of the key; none: the layout's own, or train=0.8,val=0.1,test=0.1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestConfig(ExampleConfig, PlacesConfig):
+    """Raw images + masks to resized, validated, augmented TFRecord shards."""
+
     shard_size: int = 256
     """Examples a TFRecord file."""
     max_reject_fraction: float = 0.05

@@ -62,7 +62,7 @@ class AugmentationConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The settings of one training."""
+    """Trains a model on a dataset, on all local GPUs or on the CPU."""
 
     dataset: str
     """Folder of the dataset, as 'segflow ingest' writes it."""
