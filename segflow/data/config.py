@@ -1,5 +1,6 @@
 """Options of `segflow ingest`."""
 
+import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -136,7 +137,7 @@ class IngestConfig(ExampleConfig, PlacesConfig):
 
     def recorded(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all but where it goes and when it is refused."""
-        config = asdict(self)
+        config = json.loads(json.dumps(asdict(self)))  # tuples become lists, as when read back
         for name in ("output", "max_reject_fraction"):
             del config[name]
         for name in ("images", "masks", "label_map"):
