@@ -1,5 +1,6 @@
 """The launcher: plans a run or finds one to go on with, has it worked off, says how it ended."""
 
+import json
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -143,7 +144,7 @@ def refuse_other_output(output: Path, record_name: str, config: Mapping[str, Any
         UsageError: It was; the message names the first difference.
     """
     there = storage.read_json(output / record_name)["config"]
-    for name, value in config.items():
+    for name, value in json.loads(hashing.canonical_json(config)).items():  # tuples are lists there
         if there.get(name) != value:
             raise UsageError(
                 f"{output} holds another {record_name}: {name} is {there.get(name)!r} there, "

@@ -13,8 +13,10 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
 )
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from segflow.errors import JobError
+from segflow.jobs import worker
 from segflow.jobs.engine import RunShards
 from segflow.jobs.job import Job
 from segflow.jobs.run import Run
@@ -35,8 +37,7 @@ def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
     local = options.view_as(StandardOptions).runner in (None, "DirectRunner")
     if local:
         _use_all_cores(options, flags, run.shard_count)
-    # Named outright: DirectRunner would try to download Prism first.
-    pipeline = beam.Pipeline(runner=FnApiRunner() if local else None, options=options)
+    pipeline = beam.Pipeline(runner=_local_runner(options) if local else None, options=options)
     _ = pipeline | RunShards(job, run)
     quiet = local and not logging.getLogger().isEnabledFor(logging.INFO)
     try:
@@ -61,6 +62,15 @@ def _use_all_cores(options: PipelineOptions, flags: Sequence[str], shards: int) 
     if not _given("direct_running_mode", flags):
         several = direct.direct_num_workers > 1
         direct.direct_running_mode = "multi_processing" if several else "in_memory"
+
+
+def _local_runner(options: PipelineOptions) -> FnApiRunner:
+    """The in-process runner; named outright, as DirectRunner would try to download Prism first."""
+    direct = options.view_as(DirectOptions)
+    if direct.direct_running_mode != "multi_processing":
+        return FnApiRunner()
+    direct.direct_running_mode = None  # it would replace our worker's command by Beam's
+    return FnApiRunner(SubprocessSDKEnvironment.from_command_string(worker.command(os.getpid())))
 
 
 @contextlib.contextmanager
