@@ -48,7 +48,7 @@ def write_dataset(
     change: Any = lambda image, mask: (image, mask),
     image_kind: str = "PNG",
 ) -> Path:
-    """Writes `counts[split]` examples per shard: PNG images by default, so that pixels are exact."""
+    """Writes `counts[split]` examples per shard; PNG images keep pixels exact."""
     rng = np.random.default_rng(5)
     rows: list[dict[str, Any]] = []
     splits: dict[str, Any] = {}
