@@ -13,9 +13,9 @@ from segflow.data.config import IngestConfig, parse_splits
 from segflow.data.ingest import LIBRARIES, IngestJob, rows_per_shard
 from segflow.data.labels import SAMPLED_MASKS, find_label_map, require_label_map
 from segflow.data.layouts import find_layout
+from segflow.data.listing import require_outside
 from segflow.data.planning import PairPlan, sample_rows
 from segflow.dataset import RECORD_NAME, Dataset
-from segflow.errors import UsageError
 from segflow.jobs import progress
 from segflow.jobs.launch import (
     Launch,
@@ -53,7 +53,7 @@ def ingest(
     recorded = config.recorded() | {"label_map": label_map.to_dict()}
     if (output / RECORD_NAME).is_file():
         refuse_other_output(output, RECORD_NAME, recorded)
-        _require_same_sources(output, pairs)
+        pairs.require_unchanged(output, RECORD_NAME)
         console.print(f"{output}: complete already, nothing left to do", highlight=False)
     else:
         require_free(output, _own_files(output))
@@ -81,6 +81,8 @@ class _Planner:
 
 def _pair_plan(config: IngestConfig, console: Console) -> PairPlan:
     layout, why = find_layout(config.layout, config.images, config.masks)
+    if layout.name == "paired":
+        require_outside(Path(config.output), images=config.images, masks=config.masks)
     if config.layout == "auto":
         console.print(f"layout {layout.name}: {why}", highlight=False)
     own_splits = config.splits is None and layout.name != "paired"
@@ -104,19 +106,7 @@ def _sample(folder: Path) -> Sequence[Mapping[str, Any]]:
     return sample_rows(folder / "plan", SAMPLED_MASKS, lambda row: row["code"] is None)
 
 
-def _require_same_sources(output: Path, pairs: PairPlan) -> None:
-    """Refuses to call a dataset complete whose source files have changed since."""
-    there = storage.read_json(output / RECORD_NAME)
-    with storage.scratch_folder() as folder:
-        planned = pairs(folder)
-    if planned.notes["sources_sha256"] != there["sources_sha256"]:
-        raise UsageError(
-            f"{output} holds a dataset of {there['inputs']['listed']} inputs, and the source files "
-            f"have changed since ({planned.summary.rows} now); choose another --output"
-        )
-
-
 def _own_files(output: Path) -> set[str]:
     """What a commit that was interrupted while publishing has left."""
-    shards = {name for name in storage.names_in(output) if name.endswith(".tfrecord")}
-    return {"index", "rejects", *shards}
+    names = storage.names_in(output) if output.is_dir() else []
+    return {"index", "rejects", *(name for name in names if name.endswith(".tfrecord"))}

@@ -66,14 +66,34 @@ def list_files(source: str, what: str) -> Iterator[Listed]:
     parts = _wild_parts(source) if is_glob else ()
     root = Path(*Path(source).parts[: -len(parts)]) if is_glob else Path(source)
     if not root.is_dir():
-        kind = "is a file, expected a folder or a glob" if root.exists() else "no such folder"
-        raise UsageError(f"{what} {source}: {kind}{f' as {root}' if is_glob else ''}")
+        kind = "is a file" if root.exists() else f"no such folder{f' as {root}' if is_glob else ''}"
+        raise UsageError(f"{what} {source}: {kind}; expected a folder or a glob")
     pattern = re.compile(_regex(parts), re.DOTALL)
     for found in _walk(root, "", functools.partial(_may_match, parts)):
         match = pattern.fullmatch(found.relative) if is_glob else None
         if match or not is_glob or found.is_folder:
             key = _glob_key(parts, match) if match else _without_extension(found.relative)
             yield _listed(root, found, key)
+
+
+def require_outside(output: Path, **sources: str | None) -> None:
+    """Refuses an output in a folder of sources, where the next run would list it.
+
+    Args:
+        output: The output folder.
+        **sources: Folders and globs by their flag's name.
+
+    Raises:
+        UsageError: `output` is one of the folders, or lies in it.
+    """
+    for flag, source in sources.items():
+        if source is None or not Path(source).is_dir():
+            continue
+        if output.resolve().is_relative_to(Path(source).resolve()):
+            raise UsageError(
+                f"--output {output}: lies in --{flag} {source}, where it would be taken for an "
+                "input; choose a folder outside"
+            )
 
 
 @dataclass(frozen=True)

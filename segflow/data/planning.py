@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segflow import hashing
+from segflow import hashing, storage
 from segflow.data.layouts import Layout
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
@@ -107,6 +107,22 @@ class PairPlan:
             "sources_sha256": sources_hash(folder / "plan"),
         }
         return Planned(summary, notes)
+
+    def require_unchanged(self, output: Path, record_name: str) -> None:
+        """Refuses to call an output complete whose source files have changed since.
+
+        Raises:
+            UsageError: They have, or there are others.
+        """
+        there = storage.read_json(output / record_name)
+        with storage.scratch_folder() as folder:
+            planned = self(folder)
+        if planned.notes["sources_sha256"] != there["sources_sha256"]:
+            raise UsageError(
+                f"--output {output}: was made of {there['inputs']['listed']} inputs, and the "
+                f"source files have changed since ({planned.summary.rows} now); choose another "
+                "folder"
+            )
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         # Absolute, so that a file has one address from wherever the command is run.

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from segflow import storage
 from segflow.data.layouts import find_layout
+from segflow.data.listing import require_outside
 from segflow.data.planning import PairPlan
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
@@ -45,10 +46,17 @@ def evaluate(
     console = console or progress.new_console()
     bundle = Bundle.load(config.model)
     output = Path(config.output)
-    plan = _split_plan(config, bundle) if config.dataset is not None else _raw_plan(config)
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
+    plan: SplitPlan | PairPlan
+    if config.dataset is not None:
+        plan = _split_plan(config, bundle)
+        recorded["dataset_fingerprint"] = plan.dataset.fingerprint
+    else:
+        plan = _raw_plan(config)
     if (output / RECORD_NAME).is_file():
         refuse_other_output(output, RECORD_NAME, recorded)
+        if isinstance(plan, PairPlan):
+            plan.require_unchanged(output, RECORD_NAME)
         console.print(f"{output}: complete already, nothing left to do", highlight=False)
     else:
         require_free(output, ("images", "rejects"))
@@ -73,6 +81,8 @@ def _split_plan(config: EvaluateConfig, bundle: Bundle) -> SplitPlan:
 def _raw_plan(config: EvaluateConfig) -> PairPlan:
     images = config.images or ""
     layout, _ = find_layout(config.layout, images, config.masks)
+    if layout.name == "paired":
+        require_outside(Path(config.output), images=config.images, masks=config.masks)
     return PairPlan(
         layout=layout,
         images=images,

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -144,12 +145,27 @@ def refuse_other_output(output: Path, record_name: str, config: Mapping[str, Any
         UsageError: It was; the message names the first difference.
     """
     there = storage.read_json(output / record_name)["config"]
-    for name, value in json.loads(hashing.canonical_json(config)).items():  # tuples are lists there
-        if there.get(name) != value:
-            raise UsageError(
-                f"{output} holds another {record_name}: {name} is {there.get(name)!r} there, "
-                f"{value!r} here; choose another --output"
-            )
+    here = json.loads(hashing.canonical_json(config))  # tuples are lists there
+    for name, found, asked in _differences(there, here):
+        raise UsageError(
+            f"--output {output}: its {record_name} is of other settings: {name} is {found} there "
+            f"and {asked} here; choose another folder"
+        )
+
+
+def _differences(
+    there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, str, str]]:
+    for name, value in here.items():
+        found = there.get(name)
+        if isinstance(found, Mapping) and isinstance(value, Mapping):
+            yield from _differences(found, value, f"{prefix}{name}.")
+        elif found != value:
+            yield f"{prefix}{name}", _brief(found), _brief(value)
+
+
+def _brief(value: Any) -> str:
+    return textwrap.shorten(str(value), 120, placeholder=" …")
 
 
 def require_free(output: Path, own: Collection[str]) -> None:

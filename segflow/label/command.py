@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from segflow import storage
-from segflow.errors import UsageError
+from segflow.data.listing import require_outside
 from segflow.jobs import progress
 from segflow.jobs.launch import Launch, require_free
 from segflow.label.config import LabelConfig
@@ -41,8 +41,7 @@ def label(
     bundle = Bundle.load(config.model)
     output = Path(config.output)
     require_free(output, _TABLES)
-    if output.resolve() == Path(config.images).resolve():
-        raise UsageError("--output is the folder of images; choose another")
+    require_outside(output, images=config.images)
     job = LabelJob(config, bundle.label_map, bundle.fingerprint)
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
     plan = LabelPlan(
