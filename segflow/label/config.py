@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from segflow.data.config import DecodeLimits, require_range
+from segflow.data.mask_formats import MaskFormat
 from segflow.errors import UsageError
-
-MaskFormat = Literal["png", "rle", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
