@@ -7,11 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from segflow import hashing, storage
 from segflow.errors import RejectCode, RejectError
 from segflow.jobs.job import Job, Totals
 from segflow.jobs.output import ShardOutput
 from segflow.jobs.plan import PlanSummary, PlanWriter
 from segflow.jobs.run import Run, Shard, new_name
+from segflow.jobs.shard import finish_shard
 
 BAD = -1  # a row of this number is rejected by the work, after reading it
 RECORD = "tally.json"
@@ -135,10 +137,37 @@ def new_run(output: Path, rows: Iterable[Mapping[str, Any]], per_shard: int = 2)
     return run
 
 
+ALL = TallyJob(max_reject_fraction=1.0)
+FEW = TallyJob(max_reject_fraction=0.1)
+ROWS = [row(1), row(2), row(BAD), row(4), row(5, code="missing_mask")]
+DATA = {f"data/part-0000{i}.txt" for i in range(3)}
+REJECTS = {f"rejects/part-0000{i}.parquet" for i in (1, 2)}
+
+
+def finished(output: Path, rows: list[dict] = ROWS, job: TallyJob = ALL) -> Run:
+    """A run of three shards, two of them with a reject, all of them done."""
+    run = new_run(output, rows)
+    for index in range(run.shard_count):
+        finish_shard(job, run, job.open(), index)
+    return run
+
+
+def require_whole(output: Path) -> None:
+    """What a commit record lists is there, and as it says."""
+    for file in storage.read_json(output / RECORD)["files"]:
+        assert hashing.sha256_file(output / file["path"]) == file["sha256"]
+
+
+class CutOffError(Exception):
+    """A kill, as the code under test sees it."""
+
+
 def visible(output: Path) -> dict[str, bytes]:
     """Every file that a reader sees, by its path."""
     return {
         str(path.relative_to(output)): path.read_bytes()
         for path in sorted(output.rglob("*"))
-        if path.is_file() and path.relative_to(output).parts[0] != "_runs"
+        if path.is_file()
+        and path.relative_to(output).parts[0] != "_runs"
+        and not path.name.startswith(".")  # what a kill leaves of a file that is being written
     }
