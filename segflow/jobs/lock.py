@@ -68,13 +68,16 @@ def _alive(holder: dict[str, Any], path: Path) -> bool:
             return time.time() - path.stat().st_mtime < _EXPIRES_S
         return False
     try:
+        process = psutil.Process(holder["pid"])
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False  # killed, and nobody has waited for it
         # A process id is used again after a while; the start time tells the two apart.
-        return abs(psutil.Process(holder["pid"]).create_time() - float(holder["began"])) < 1.0
+        return abs(process.create_time() - float(holder["began"])) < 1.0
     except psutil.NoSuchProcess:
         return False
 
 
 def _heartbeat(path: Path, stop: threading.Event) -> None:
     while not stop.wait(_HEARTBEAT_S):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # one that is missed is no harm
             os.utime(path)
