@@ -1,6 +1,5 @@
 """`segflow ingest` from config to commit, but for the command line."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from segflow.jobs.launch import (
     Launch,
     Planned,
     refuse_other_output,
-    remove_other_runs,
     require_free,
 )
 from segflow.label_map import LabelMap
@@ -58,8 +56,7 @@ def ingest(
     else:
         require_free(output, _own_files(output))
         job = IngestJob(config, label_map)
-        Launch(job, output, recorded, LIBRARIES, _Planner(pairs, job, output), flags)(console)
-        remove_other_runs(output, storage.read_json(output / RECORD_NAME)["run"])
+        Launch(job, output, recorded, LIBRARIES, _Planner(pairs, job), flags)(console)
     return Dataset.load(output)
 
 
@@ -69,11 +66,8 @@ class _Planner:
 
     pairs: PairPlan
     job: IngestJob
-    output: Path
 
     def __call__(self, folder: Path) -> Planned:
-        # Left by a run that was refused; this one writes its own.
-        shutil.rmtree(self.output / "rejects", ignore_errors=True)
         planned = self.pairs(folder)
         require_label_map(self.job.label_map, _sample(folder), self.job.config.limits)
         return planned

@@ -19,7 +19,6 @@ from segflow.jobs import progress
 from segflow.jobs.launch import (
     Launch,
     refuse_other_output,
-    remove_other_runs,
     require_free,
 )
 from segflow.train.bundle import Bundle
@@ -62,7 +61,6 @@ def evaluate(
         require_free(output, ("images", "rejects"))
         job = EvaluateJob(config, bundle.label_map, bundle.fingerprint)
         Launch(job, output, recorded, LIBRARIES, plan, flags)(console)
-        remove_other_runs(output, storage.read_json(output / RECORD_NAME)["run"])
     return dict(storage.read_json(output / RECORD_NAME))
 
 

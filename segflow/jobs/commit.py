@@ -49,7 +49,7 @@ def commit(job: Job, run: Run) -> Outcome:
             f"{totals.rejected} rejected; please report this as a bug"
         )
     within_budget = totals.rejected <= job.max_reject_fraction * totals.listed
-    if within_budget or _holder(job, run) == run.name:  # what is committed stays so
+    if within_budget or is_committed(job, run):
         _publish(job, run, records, totals)
         status = COMMITTED
     else:
@@ -81,6 +81,11 @@ def last_outcome(run: Run) -> Outcome | None:
     """How the run's last commit step ended; None if none has ended."""
     path = run.folder / "outcome.json"
     return Outcome(**storage.read_json(path)) if path.exists() else None
+
+
+def is_committed(job: Job, run: Run) -> bool:
+    """Whether the output's commit record is this run's."""
+    return _committed_run(job, run) == run.name
 
 
 def discard(job: Job, run: Run) -> None:
@@ -133,7 +138,7 @@ def _claim(job: Job, run: Run) -> Path:
             raise _taken(run, holder)
         claim.unlink(missing_ok=True)
     # Only now: a commit drops its claim after its record is there.
-    committed = _holder(job, run)
+    committed = _committed_run(job, run)
     if committed not in (None, run.name):
         claim.unlink(missing_ok=True)
         raise _taken(run, committed)
@@ -144,8 +149,8 @@ def _claim_path(job: Job, run: Run) -> Path:
     return Path(run.output) / RUNS_FOLDER / f"claim-{job.record_path(run).replace('/', '-')}"
 
 
-def _holder(job: Job, run: Run) -> str | None:
-    """The run whose commit record is there."""
+def _committed_run(job: Job, run: Run) -> str | None:
+    """The run whose commit record lies where this run's would."""
     path = Path(run.output) / job.record_path(run)
     return storage.read_json(path)["run"] if path.exists() else None
 

@@ -37,6 +37,13 @@ def test_names_sort_by_time_and_say_which_config():
     assert [name[-8:] for name in names] == [f"{i}" * 8 for i in range(5)]
 
 
+def test_a_name_comes_after_the_newest_though_the_clock_is_behind():
+    newest = "29991231T235959.999999Z-00000000"
+
+    assert new_name("1" * 64, newest) == "30000101T000000.000000Z-11111111"
+    assert new_name("1" * 64, "20200101T000000.000000Z-00000000") > "2021"
+
+
 def test_attempts_have_folders_of_their_own(tmp_path):
     run = new_run(tmp_path, [row(1)])
 
