@@ -127,9 +127,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         find_architecture(self.architecture)
         parse_loss(self.loss)
-        parse_devices(self.devices)
+        _, devices = parse_devices(self.devices)
         for name in ("filters", "depth", "epochs", "batch_size", "patience"):
             _check_positive(name, getattr(self, name), least=1)
+        check_batch_size(self.batch_size, devices or 1)  # auto is settled once it is known
         for name in ("learning_rate", "max_minutes"):
             _check_positive(name, getattr(self, name))
         _check_range("momentum", self.momentum, 0.0, 1.0)
@@ -194,6 +195,17 @@ def parse_devices(text: str) -> tuple[Literal["auto", "cpu", "gpu"], int]:
     if match[1] is None:
         return "auto", 0
     return ("gpu" if match[1] == "gpu" else "cpu"), int(match[2])
+
+
+def check_batch_size(batch_size: int, replicas: int) -> None:
+    """Raises `UsageError` unless every replica gets the same number of images."""
+    if batch_size % replicas:
+        lower = batch_size - batch_size % replicas
+        better = f"{lower} or {lower + replicas}" if lower else str(replicas)
+        raise UsageError(
+            f"--batch-size {batch_size} cannot be split evenly over {replicas} devices; "
+            f"use {better}"
+        )
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
