@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from pipelines import flags, parsing
+from segflow import storage
 from segflow.errors import SegflowError
 
 Config = TypeVar("Config")
@@ -59,7 +60,8 @@ def run(
     try:
         _set_up_logs(_log_level(arguments))
         parsed = parse(command, config, arguments, takes_beam_flags=takes_beam_flags)
-        execute(parsed.config, parsed.beam_flags)
+        with storage.full_disk_named(_written_to(parsed.config)):
+            execute(parsed.config, parsed.beam_flags)
     except SegflowError as error:
         return _complain(command, str(error), error.exit_code)
     except BrokenPipeError:  # whoever read our output has gone, as with `| head`
@@ -126,6 +128,10 @@ def _complain(command: str, message: str, code: int) -> int:
     return code
 
 
+def _written_to(config: Any) -> str:
+    return str(getattr(config, "output", None) or config.folder)
+
+
 def _os_error(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
-    return f"{error.strerror or error}{where}; mend it and run the same command to go on"
+    return f"{error.strerror or error}{where}; mend it, then run the same command to go on"

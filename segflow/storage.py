@@ -5,6 +5,7 @@ Every atomic step rests on one of two calls of the file system: `rename`, which 
 """
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -12,6 +13,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from segflow.errors import SegflowError
 
 
 def put(path: str | Path, data: bytes) -> None:
@@ -74,6 +77,43 @@ def names_in(folder: str | Path) -> list[str]:
         return sorted(p.name for p in Path(folder).iterdir() if not p.name.startswith("."))
     except FileNotFoundError:
         return []
+
+
+@contextlib.contextmanager
+def full_disk_named(path: str | Path) -> Iterator[None]:
+    """Has an error that a disk is full say which one: the system's own does not.
+
+    Args:
+        path: Where the body writes.
+
+    Raises:
+        OSError: The disk of `path` is full, or over the user's quota.
+    """
+    try:
+        yield
+    except SegflowError:
+        raise
+    except Exception as error:
+        number = _full_disk_number(error)
+        if number is None:
+            raise
+        reason = "no space left" if number == errno.ENOSPC else "quota exceeded"
+        message = f"{reason} on the disk that is mounted at {mount_point(path)}: free some"
+        raise OSError(number, message) from error
+
+
+def _full_disk_number(error: Exception) -> int | None:
+    """The system's number of such an error; DuckDB and TensorFlow only quote its words."""
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+            return number
+    return None
+
+
+def mount_point(path: str | Path) -> Path:
+    """Where the disk that `path` lies on is mounted; the path itself need not exist."""
+    path = Path(path).absolute()
+    return next(p for p in (path, *path.parents) if p.is_mount())
 
 
 @contextlib.contextmanager

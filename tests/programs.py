@@ -43,7 +43,7 @@ def run_here(capfd: pytest.CaptureFixture[str], command: str, *flags: object) ->
     capfd.readouterr()
     code = main.main(words)
     captured = capfd.readouterr()
-    return Ran(code, captured.out, _complaints(captured.err))
+    return Ran(code, captured.out, complaints(captured.err))
 
 
 def run_program(*words: object, folder: Path | None = None, module: str | None = None) -> Ran:
@@ -64,8 +64,9 @@ def run_program(*words: object, folder: Path | None = None, module: str | None =
         capture_output=True,
         text=True,
     )
-    return Ran(done.returncode, done.stdout, _complaints(done.stderr))
+    return Ran(done.returncode, done.stdout, complaints(done.stderr))
 
 
-def _complaints(stderr: str) -> list[str]:
+def complaints(stderr: str) -> list[str]:
+    """Lines of stderr that are no progress."""
     return [line for line in stderr.splitlines() if not _PROGRESS.match(line)]

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,11 @@ from segflow.jobs.engine import RunShards
 from segflow.jobs.job import Job
 from segflow.jobs.run import Run
 
+# What Beam puts in front of an error, and Python in front of the system's own words.
+_WRAPPING = re.compile(
+    r"^(?:RuntimeError: (?=[\w.]+(?:Error|Exception): ))*(?:OSError: \[Errno \d+\] )?"
+)
+
 
 def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
     """Builds the pipeline for a run and waits for its end.
@@ -34,7 +40,8 @@ def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
         JobError: The pipeline failed; what is finished stays.
     """
     options = PipelineOptions(list(flags))
-    local = options.view_as(StandardOptions).runner in (None, "DirectRunner")
+    runner = options.view_as(StandardOptions).runner or "DirectRunner"
+    local = runner.lower() in ("directrunner", "direct")  # as Beam reads it
     if local:
         _use_all_cores(options, flags, run.shard_count)
     pipeline = beam.Pipeline(runner=_local_runner(options) if local else None, options=options)
@@ -46,7 +53,7 @@ def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
     except Exception as error:
         logging.getLogger(__name__).debug("the pipeline failed", exc_info=True)
         raise JobError(
-            f"{job.name}: {_cause(error)}; finished shards are kept, run the same command to go on"
+            f"{_cause(error)}; finished shards are kept, run the same command to go on"
         ) from error
 
 
@@ -94,7 +101,8 @@ def _cause(error: BaseException) -> str:
     """The innermost error's line: workers hand theirs over as the text of a traceback."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     errors = [line for line in lines if _looks_like_error(line)]
-    return (errors or lines or [repr(error)])[-1].partition(" [while running")[0]
+    line = (errors or lines or [repr(error)])[-1].partition(" [while running")[0]
+    return _WRAPPING.sub("", line)
 
 
 def _looks_like_error(line: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from segflow import storage
+from segflow.errors import JobError
 
 SPAWN = multiprocessing.get_context("spawn")
 MEGABYTE = 2**20
@@ -188,3 +189,41 @@ def test_sync_wants_a_file(tmp_path):
     storage.sync(tmp_path / "file")
     with pytest.raises(FileNotFoundError):
         storage.sync(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.ENOSPC, "written otherwise"),
+        RuntimeError("IO Error: could not write: No space left on device"),
+    ],
+)
+def test_a_full_disk_is_named(tmp_path, error):
+    mounted = storage.mount_point(tmp_path)
+    told = pytest.raises(OSError, match=f"no space left on the disk .* {mounted}: ")
+    with told as caught, storage.full_disk_named(tmp_path / "not" / "yet"):
+        raise error
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        ValueError("full"),
+        JobError("No space left on device"),
+    ],
+)
+def test_other_errors_stay_as_they_are(tmp_path, error):
+    with pytest.raises(type(error)) as caught, storage.full_disk_named(tmp_path):
+        raise error
+    assert caught.value is error
+
+
+def test_the_mount_point_is_the_nearest_above(tmp_path):
+    assert storage.mount_point("/") == Path("/")
+    mounted = storage.mount_point(tmp_path)
+    assert mounted.is_mount()
+    assert tmp_path.is_relative_to(mounted)
