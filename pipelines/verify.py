@@ -33,7 +33,8 @@ def _execute(config: VerifyConfig, _: Sequence[str]) -> None:
     for problem in problems:
         console.print(problem)
     if problems:
-        raise JobError(f"{config.folder}: {kind} with {len(problems)} problems, listed above")
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise JobError(f"{config.folder}: {kind} with {count}, listed above")
     console.print(f"{config.folder}: {kind}, all counts and checksums as recorded")
 
 
