@@ -105,7 +105,7 @@ class LabelPlan:
             }
 
     def _load_history(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Makes the tables `done` (what earlier runs dealt with) and `gone`, and the view `known`."""
+        """Makes `done` (what earlier runs dealt with), `gone`, and of both the view `known`."""
         connection.execute(
             "CREATE TABLE done (image_uri VARCHAR, image_bytes BIGINT, image_mtime_ns BIGINT, "
             "run VARCHAR, source VARCHAR); CREATE TABLE gone (image_uri VARCHAR, run VARCHAR)"
