@@ -94,6 +94,16 @@ def test_augmentation_does_not_depend_on_the_batch_size(dataset):
     assert small == large
 
 
+def test_examples_at_one_place_in_two_shards_are_augmented_differently(tmp_path):
+    """All examples show one picture: only their augmentation tells them apart."""
+    picture = np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+    folder = write_dataset(
+        tmp_path / "same", {"train": [3, 3]}, change=lambda _, mask: (picture, mask)
+    )
+    images = _images(_batches(Dataset.load(folder), _config(folder, batch_size=6, epochs=1)))
+    assert len(set(images)) == 6
+
+
 def test_an_example_is_augmented_anew_each_epoch(dataset):
     images = _images(_batches(dataset, _config(dataset.folder)))
     assert len(set(images)) == 36
