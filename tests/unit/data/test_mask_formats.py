@@ -11,6 +11,9 @@ from pycocotools import mask as coco
 
 from segflow.data.mask_formats import decode, encode
 
+# Of pycocotools, which decodes through an array of the old kind.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:pycocotools")
+
 _ids = hnp.arrays(
     st.sampled_from([np.uint8, np.uint16]),
     hnp.array_shapes(min_dims=2, max_dims=2, max_side=12),
