@@ -12,6 +12,7 @@ ResizePolicy = Literal["stretch", "letterbox"]
 
 # Pillow refuses to open anything larger, whatever the caller allows.
 _PILLOW_LIMIT = 2 * 89_478_485
+_LARGEST_JPEG = 65_500  # pixels a side, by libjpeg
 
 
 def require_range(flag: str, value: float, low: float, high: float) -> None:
@@ -89,7 +90,12 @@ class ExampleConfig:
     limits: DecodeLimits = DecodeLimits()
 
     def __post_init__(self) -> None:
-        parse_image_size(self.image_size)
+        height, width = self.size
+        if height * width > self.limits.max_pixels or max(height, width) > _LARGEST_JPEG:
+            raise UsageError(
+                f"--image-size must be at most {self.limits.max_pixels} pixels "
+                f"(--limits.max-pixels) and {_LARGEST_JPEG} a side, found {self.image_size}"
+            )
         require_range("--jpeg-quality", self.jpeg_quality, 1, 100)
         if self.augment_copies < 0:
             raise UsageError(f"--augment-copies must be 0 or more, found {self.augment_copies}")

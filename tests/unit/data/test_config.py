@@ -25,6 +25,8 @@ def _ingest(**changes: object) -> IngestConfig:
     ("make", "message"),
     [
         (lambda: _ingest(image_size="6"), "--image-size must be HEIGHTxWIDTH .* found '6'"),
+        (lambda: _ingest(image_size="9000x9000"), "at most 80000000 pixels .* found 9000x9000"),
+        (lambda: _ingest(image_size="1x65501"), "and 65500 a side, found 1x65501"),
         (lambda: _ingest(jpeg_quality=0), "--jpeg-quality must be 1 to 100, found 0"),
         (lambda: _ingest(jpeg_quality=101), "--jpeg-quality must be 1 to 100, found 101"),
         (lambda: _ingest(augment_copies=-1), "--augment-copies must be 0 or more, found -1"),
@@ -139,7 +141,7 @@ def test_what_only_says_where_and_when_to_refuse_is_not_recorded():
         {"jpeg_quality": 94},
         {"seed": 1},
         {"shard_size": 1},
-        {"limits": DecodeLimits(max_pixels=1)},
+        {"limits": DecodeLimits(max_pixels=48)},
     ],
 )
 def test_whatever_decides_the_bytes_is_recorded(change):
