@@ -6,7 +6,9 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
 
 from pipelines import flags, parsing
 from segflow import storage
@@ -22,10 +24,12 @@ _BEAM_NOTE = "Other flags go to Beam (--runner=…), and so do words after --, u
 class SharedConfig:
     """What every command takes besides its own flags."""
 
-    config: str | None = None
+    config: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """YAML file that holds any of these flags; a flag on the command line wins."""
-    log_level: Literal["debug", "info", "warning", "error"] = "warning"
-    """How much is said on stderr; debug adds the traceback of an error."""
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], tyro.conf.arg(metavar="LEVEL")
+    ] = "warning"
+    """What is said on stderr: error, warning, info, or debug, with an error's traceback."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_origin
+from typing import Any, get_args
 
+import tyro
 import yaml
 
 from segflow.errors import UsageError
@@ -54,7 +55,7 @@ def _own_flags(config: Any, prefix: str) -> Iterator[Flag]:
 
 def is_positional(field: "dataclasses.Field[Any]") -> bool:
     """Whether a config's field is a word without a flag: `Annotated[…, tyro.conf.Positional]`."""
-    return get_origin(field.type) is Annotated
+    return tyro.conf.Positional in get_args(field.type)[1:]
 
 
 @functools.cache
