@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TextIO, TypeVar
 
 import tyro
 
@@ -68,14 +68,16 @@ def run(
             execute(parsed.config, parsed.beam_flags)
     except SegflowError as error:
         return _complain(command, str(error), error.exit_code)
-    except BrokenPipeError:  # whoever read our output has gone, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        _silence(sys.stdout)  # whoever read it has gone, as with `| head`
         return 1
     except OSError as error:
         return _complain(command, _os_error(error), 1)
     except KeyboardInterrupt:
         message = "interrupted; finished work is kept, run the same command to go on"
-        return _complain(command, message, 130)
+        code = _complain(command, message, 130)
+        _silence(sys.stderr)  # Beam's threads live on, and libraries complain of it at exit
+        return code
     return 0
 
 
@@ -130,6 +132,10 @@ def _complain(command: str, message: str, code: int) -> int:
     logging.getLogger("segflow").debug("traceback", exc_info=True)
     print(f"segflow {command}: {' '.join(message.splitlines())}", file=sys.stderr)  # noqa: T201
     return code
+
+
+def _silence(stream: TextIO) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _written_to(config: Any) -> str:

@@ -1,15 +1,19 @@
 """The command line as a user meets it: help, speed, config files, Beam's flags, exit codes."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from pipelines import main
 from tests.drawn import Pairs, rows_of
-from tests.programs import IN_MEMORY, run_here, run_program
+from tests.integration import killing
+from tests.programs import IN_MEMORY, complaints, run_here, run_program
 
 SHARED = {"config": "none", "log-level": "warning"}
 REQUIRED = None
@@ -207,6 +211,28 @@ def test_a_wrong_flag_costs_one_line_and_writes_nothing(pairs, tmp_path, capfd, 
     assert ran.code == 2
     assert message in ran.line
     assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_command_says_that_it_can_go_on(tmp_path, capfd):
+    pairs = Pairs(tmp_path / "data", count=60)
+    output, log = tmp_path / "out", tmp_path / "log"
+    flags = pairs.flags(output, shard_size=1)
+    with killing.started("ingest", *flags, log=log) as process:
+        killing.wait_until(lambda: killing.progress(output) > 3, process)
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to the workers, too
+        assert process.wait(60) == 130
+    assert complaints(log.read_text()) == [
+        "segflow ingest: interrupted; finished work is kept, run the same command to go on"
+    ]
+    assert not (output / "dataset.json").exists()
+    assert run_here(capfd, "ingest", *flags).code == 0
+
+
+def test_output_that_nobody_reads_any_more_is_no_error():
+    program = Path(sys.executable).with_name("segflow")
+    command = f"set -o pipefail; {program} ingest --help | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode in (0, 1), done.stderr) == (True, "")
 
 
 def test_the_traceback_is_for_those_who_ask(pairs, tmp_path):
