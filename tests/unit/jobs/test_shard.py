@@ -51,7 +51,7 @@ def test_a_finished_shard_is_found_and_not_done_again(tmp_path):
     run = new_run(tmp_path, [row(3), row(4, code="missing_mask")])
     first = _finish(run)
 
-    second = _finish(run, work=_fail)
+    second = _finish(run, work=lambda *_: pytest.fail("it was done again"))
 
     assert first == ShardResult(1, 1, {"missing_mask": 1}, worked=True)
     assert second == ShardResult(1, 1, {"missing_mask": 1}, worked=False)
