@@ -8,6 +8,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -16,11 +17,16 @@ from typing import Any
 
 from segflow.errors import SegflowError
 
+_SCRAP = re.compile(r"\..+\.[0-9a-f]{32}")  # a file that is being written, see `_complete_copy`
+
 
 def put(path: str | Path, data: bytes) -> None:
     """Writes `data` to `path`, replacing what is there; a reader sees the old or the new."""
     with _complete_copy(Path(path), data) as temporary:
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except FileNotFoundError:  # `remove_scraps` took the copy for one that a kill left
+            put(path, data)
 
 
 def put_if_absent(path: str | Path, data: bytes) -> bool:
@@ -34,7 +40,19 @@ def put_if_absent(path: str | Path, data: bytes) -> bool:
             os.link(temporary, path)
         except FileExistsError:
             return False
+        except FileNotFoundError:  # as above
+            return put_if_absent(path, data)
     return True
+
+
+def remove_scraps(folder: str | Path) -> None:
+    """Removes the hidden copies that killed writers have left in `folder` and below.
+
+    A living writer whose copy is hit writes it again.
+    """
+    for folder_path, _, names in os.walk(folder):
+        for name in filter(_SCRAP.fullmatch, names):
+            Path(folder_path, name).unlink(missing_ok=True)
 
 
 def publish(source: str | Path, destination: str | Path) -> None:
