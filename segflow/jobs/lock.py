@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def lock(output: str | Path) -> Iterator[None]:
                 f"{output}: another run (host {holder['host']}, process {holder['pid']}) is at "
                 "work there; wait for it to end, or choose another --output"
             )
-        path.unlink(missing_ok=True)
+        _take_away(path, holder)
     stop = threading.Event()
     beat = threading.Thread(target=_heartbeat, args=(path, stop), daemon=True)
     beat.start()
@@ -75,6 +76,17 @@ def _alive(holder: dict[str, Any], path: Path) -> bool:
         return abs(process.create_time() - float(holder["began"])) < 1.0
     except psutil.NoSuchProcess:
         return False
+
+
+def _take_away(path: Path, dead: Any) -> None:
+    """Removes a dead holder's lock, but not that of a run which was quicker to take it over."""
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
+        if _read(aside) != dead:
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, path)
+        aside.unlink()
 
 
 def _heartbeat(path: Path, stop: threading.Event) -> None:

@@ -114,6 +114,21 @@ def test_a_lock_that_was_taken_over_is_not_removed_by_its_old_holder(tmp_path):
     assert storage.read_json(_path(tmp_path))["host"] == "elsewhere"
 
 
+def test_of_two_that_find_a_dead_holder_the_quicker_keeps_the_lock(tmp_path, monkeypatch):
+    _held_by(tmp_path, began=0)
+    alive = locks._alive
+
+    def be_overtaken(*arguments: object) -> bool:
+        monkeypatch.setattr(locks, "_alive", alive)
+        _held_by(tmp_path)  # the other has taken it over, and lives
+        return False
+
+    monkeypatch.setattr(locks, "_alive", be_overtaken)
+
+    assert not _is_free(tmp_path)
+    assert [path.name for path in _path(tmp_path).parent.iterdir()] == ["lock.json"]
+
+
 def test_a_lock_that_cannot_be_read_is_no_ones(tmp_path):
     _path(tmp_path).parent.mkdir()
     _path(tmp_path).write_text("{")
