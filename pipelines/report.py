@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
-from pipelines import cli
+from pipelines import cli, tables
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ def _execute(config: ReportConfig, _: Sequence[str]) -> None:
     from segflow.report import draw
 
     path = draw(config.folder)
-    Console(soft_wrap=True, highlight=False, markup=False).print(f"report: {path}")
+    tables.print_line(f"report: {path}")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ def ingest(
     if (output / RECORD_NAME).is_file():
         refuse_other_output(output, RECORD_NAME, recorded)
         pairs.require_unchanged(output, RECORD_NAME)
-        console.print(f"{output}: complete already, nothing left to do", highlight=False)
+        storage.remove_scraps(output)  # of a run that was killed behind its commit
+        console.print(f"{output}: complete already, nothing left to do")
     else:
         require_free(output, _own_files(output))
         job = IngestJob(config, label_map)
@@ -78,7 +79,7 @@ def _pair_plan(config: IngestConfig, console: Console) -> PairPlan:
     if layout.name == "paired":
         require_outside(Path(config.output), images=config.images, masks=config.masks)
     if config.layout == "auto":
-        console.print(f"layout {layout.name}: {why}", highlight=False)
+        console.print(f"layout {layout.name}: {why}")
     own_splits = config.splits is None and layout.name != "paired"
     return PairPlan(
         layout=layout,

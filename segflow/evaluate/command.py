@@ -56,7 +56,8 @@ def evaluate(
         refuse_other_output(output, RECORD_NAME, recorded)
         if isinstance(plan, PairPlan):
             plan.require_unchanged(output, RECORD_NAME)
-        console.print(f"{output}: complete already, nothing left to do", highlight=False)
+        storage.remove_scraps(output)  # of a run that was killed behind its commit
+        console.print(f"{output}: complete already, nothing left to do")
     else:
         require_free(output, ("images", "rejects"))
         job = EvaluateJob(config, bundle.label_map, bundle.fingerprint)

@@ -73,10 +73,11 @@ class Launch:
             JobError: The pipeline failed.
         """
         with lock(self.output):
+            storage.remove_scraps(self.output)
             _remove_half_planned(self.output)
             run = self._unfinished_run()
             if run is not None:
-                console.print(f"{self.job.name}: going on with run {run.name}", highlight=False)
+                console.print(f"{self.job.name}: going on with run {run.name}")
             else:
                 run = self._plan_new_run()
             if run is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from segflow import scores, storage
+from segflow.console import plain_console
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.models.registry import find_architecture
@@ -39,7 +40,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
         UsageError: The dataset, the settings or the output folder do not allow it.
         JobError: The training failed after it had begun.
     """
-    console = console or Console(stderr=True)
+    console = console or plain_console(stderr=True)
     dataset = Dataset.load(config.dataset)
     output = Path(config.output)
     if finished_bundle(config, dataset) is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from segflow.label_map import LabelClass, LabelMap
 from tests.bundles import write_bundle
 from tests.drawn import LABELS, Pairs, encode, rows_of, scene
 from tests.programs import run_here
@@ -29,7 +30,8 @@ NAMES = (
     "dots.in.it",
     "$HOME `id` ;x",
 )
-ODD_FOLDER = "it's [1] a%20b * ü <b>"
+# The `[/b]` in this path closes a tag in what rich takes for markup.
+ODD_FOLDER = "it's [1] a%20b * ü <b> :cat: [/b]"
 
 
 class Page(html.parser.HTMLParser):
@@ -79,6 +81,7 @@ def test_ingest_keeps_names_as_they_are(pairs, tmp_path, capfd):
     output = tmp_path / ODD_FOLDER / "dataset"
     ran = run_here(capfd, "ingest", *pairs.flags(output))
     assert (ran.code, ran.errors) == (0, [])
+    assert f"report: {output}/report.html" in ran.out
 
     index, rejects = rows_of(output, "index"), rows_of(output, "rejects")
     assert _uris(index) == _sound(pairs.images)
@@ -150,6 +153,23 @@ def test_reports_show_names_and_run_nothing(tmp_path, capfd):
         assert any("<script>alert(1)" in (value or "") for value in values)  # what a picture shows
         assert all((v or "").startswith("data:") for n, v in page.attributes if n == "src")
         assert "b" not in page.tags
+
+
+def test_class_names_are_printed_as_they_are(tmp_path, capfd):
+    names = ("[/b] a", ":cat:", "<i>x")
+    classes = tuple(LabelClass(i, name, LABELS.classes[i].color) for i, name in enumerate(names))
+    pairs = Pairs(tmp_path / "data", count=2, label_map=LabelMap(classes))
+    model = write_bundle(tmp_path / "model", LabelMap(classes))
+    sources = [f"--model={model}", f"--images={pairs.images}"]
+    evaluated = [*sources, f"--masks={pairs.masks}", f"--output={tmp_path / 'scores'}"]
+    for command, flags in (
+        ("label", [*sources, f"--output={tmp_path / 'labels'}"]),
+        ("evaluate", evaluated),
+    ):
+        ran = run_here(capfd, command, *flags)
+        assert (ran.code, ran.errors) == (0, [])
+        for name in names:
+            assert name in ran.out
 
 
 def test_a_glob_in_a_folder_with_wildcards_in_its_name(pairs, tmp_path, capfd):
