@@ -56,7 +56,8 @@ clean:  ## remove what the chores made, but no demo and no results
 $(STAMP): requirements.lock pyproject.toml setup.py
 	@test -n "$(PYTHON)" || { echo "segflow needs Python 3.11 or 3.12 with its venv module, found none of: $(CANDIDATES);" \
 	  "install one (Debian: apt install python3-venv) or say make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Installing the locked versions into $(VENV): about 3 GB, one to three minutes"
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --require-hashes --no-deps --requirement requirements.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) install --require-hashes --no-deps --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@

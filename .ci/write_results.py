@@ -28,6 +28,7 @@ def main(junit: str, destination: str) -> None:
             for case in cases
         ),
     ]
+    Path(destination).parent.mkdir(parents=True, exist_ok=True)
     Path(destination).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

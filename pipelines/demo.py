@@ -12,7 +12,7 @@ from segflow.errors import JobError, UsageError
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """The whole chain on a data set it draws itself, in about two minutes on two cores."""
+    """Runs the whole chain on a data set that it draws itself, in about two minutes."""
 
     output: str = "./demo"
     """Folder for the drawn data and all that is made from it."""
@@ -20,7 +20,7 @@ class DemoConfig:
     """Pairs of image and mask to draw."""
     pictures: int = 40
     """Larger pictures to draw and label."""
-    epochs: int = 20
+    epochs: int = 5
     """How often training sees every example."""
 
     def __post_init__(self) -> None:

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 
 from pipelines import cli, tables
-from segflow.evaluate.command import evaluate
 from segflow.evaluate.config import EvaluateConfig
 
 
@@ -14,6 +13,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _execute(config: EvaluateConfig, beam_flags: Sequence[str]) -> None:
+    from segflow.evaluate.command import evaluate  # heavy: --help does without
+
     metrics = evaluate(config, beam_flags)
     tables.print_scores(f"evaluation {config.output}, {metrics['examples']} images", metrics)
     tables.print_inputs(metrics["inputs"])

@@ -2,13 +2,15 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from pipelines import cli, tables
-from segflow.data.command import ingest
 from segflow.data.config import IngestConfig
-from segflow.dataset import Dataset
+
+if TYPE_CHECKING:
+    from segflow.dataset import Dataset
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,13 +19,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _execute(config: IngestConfig, beam_flags: Sequence[str]) -> None:
+    from segflow.data.command import ingest  # heavy: --help does without
+
     dataset = ingest(config, beam_flags)
     tables.print_table(_table(dataset))
     tables.print_inputs(dataset.record["inputs"])
     tables.print_report(dataset.folder)
 
 
-def _table(dataset: Dataset) -> Table:
+def _table(dataset: "Dataset") -> Table:
     table = Table(title=f"dataset {dataset.folder}")
     for column in ("split", "sources", "examples", "shards", "ignored pixels"):
         table.add_column(column, justify="left" if column == "split" else "right")

@@ -7,7 +7,6 @@ from typing import Any
 from rich.table import Table
 
 from pipelines import cli, tables
-from segflow.label.command import label
 from segflow.label.config import LabelConfig
 
 
@@ -17,6 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _execute(config: LabelConfig, beam_flags: Sequence[str]) -> None:
+    from segflow.label.command import label  # heavy: --help does without
+
     record = label(config, beam_flags)
     if record is None:
         tables.print_line(f"{config.output}: nothing new to label")

@@ -7,13 +7,13 @@ from importlib import import_module
 from segflow import __version__
 
 COMMANDS = {
-    "ingest": "raw images + masks -> resized, validated, augmented TFRecord shards (Beam)",
+    "ingest": "images + masks to validated, resized, augmented TFRecords (Beam)",
     "train": "a model on a dataset, on all local GPUs (MirroredStrategy)",
-    "evaluate": "scores of a bundle on a dataset split or on raw image/mask pairs (Beam)",
+    "evaluate": "scores of a model on a dataset split or on image/mask pairs (Beam)",
     "label": "masks and class areas for every image of a collection (Beam)",
     "report": "(re)draws the HTML report of any output folder",
     "verify": "re-reads any output folder and checks counts and checksums",
-    "demo": "the whole chain on a data set it draws itself, in about two minutes",
+    "demo": "the whole chain on a data set it draws itself, in two minutes",
 }
 
 
@@ -39,11 +39,11 @@ def _help() -> str:
         [
             "usage: segflow COMMAND [flags]",
             "",
-            "Prepares image-segmentation data, trains models on it, and labels images in bulk.",
+            "Prepares segmentation data, trains models on it, and labels images in bulk.",
             "",
             *lines,
             "",
-            "segflow COMMAND --help shows a command's flags; --config FILE.yaml holds any of them.",
+            "segflow COMMAND --help lists the flags; --config FILE.yaml may hold any of them.",
             "Flags that a Beam command does not know go to Beam: --runner=FlinkRunner …",
             "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 too many rejects.",
         ]

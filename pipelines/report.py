@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
-from pipelines import cli
+from pipelines import cli, tables
 
 
 @dataclass(frozen=True)
 class ReportConfig:
     """(Re)draws the HTML report of any output folder: one file that needs no network."""
 
-    folder: Annotated[str, tyro.conf.Positional]
+    folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """A dataset, model bundle, evaluation, or labels."""
 
 
@@ -28,7 +27,7 @@ def _execute(config: ReportConfig, _: Sequence[str]) -> None:
     from segflow.report import draw
 
     path = draw(config.folder)
-    Console(soft_wrap=True, highlight=False, markup=False).print(f"report: {path}")
+    tables.print_line(f"report: {path}")
 
 
 if __name__ == "__main__":

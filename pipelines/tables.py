@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-_CONSOLE = Console(highlight=False, markup=False, soft_wrap=True)
+from segflow.console import plain_console
+
+_CONSOLE = plain_console()
 
 
 def print_line(text: str) -> None:
@@ -17,7 +18,7 @@ def print_line(text: str) -> None:
 
 def print_table(table: Table) -> None:
     """Prints a table."""
-    _CONSOLE.print(table)
+    _CONSOLE.print(table, soft_wrap=False)
 
 
 def print_scores(title: str, metrics: Mapping[str, Any]) -> None:

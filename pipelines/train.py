@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pipelines import cli, tables
 from segflow import storage
 from segflow.train.config import TrainConfig
-from segflow.train.trainer import train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -15,6 +14,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _execute(config: TrainConfig, _: Sequence[str]) -> None:
+    from segflow.train.trainer import train  # heavy: --help does without
+
     folder = train(config)
     record = storage.read_json(folder / "bundle.json")
     metrics = record["metrics"]

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
-from pipelines import cli
+from pipelines import cli, tables
 from segflow.errors import JobError
 
 
@@ -16,7 +15,7 @@ from segflow.errors import JobError
 class VerifyConfig:
     """Re-reads any output folder and checks counts and checksums; writes nothing."""
 
-    folder: Annotated[str, tyro.conf.Positional]
+    folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """A dataset, model bundle, evaluation, or labels."""
 
 
@@ -29,12 +28,12 @@ def _execute(config: VerifyConfig, _: Sequence[str]) -> None:
     from segflow.verify import verify
 
     kind, problems = verify(config.folder)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
     for problem in problems:
-        console.print(problem)
+        tables.print_line(problem)
     if problems:
-        raise JobError(f"{config.folder}: {kind} with {len(problems)} problems, listed above")
-    console.print(f"{config.folder}: {kind}, all counts and checksums as recorded")
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise JobError(f"{config.folder}: {kind} with {count}, listed above")
+    tables.print_line(f"{config.folder}: {kind}, all counts and checksums as recorded")
 
 
 if __name__ == "__main__":

@@ -128,12 +128,14 @@ class Dataset:
 def check_file(path: Path, size: int, sha256: str) -> None:
     """Raises `UsageError` unless the file has that size in bytes and that SHA-256."""
     if not path.is_file():
-        raise UsageError(f"{path}: missing, though the record lists it; restore it or make it anew")
-    found = path.stat().st_size
-    if found != size:
-        raise UsageError(f"{path}: {found} bytes, the record says {size}; it was cut or replaced")
-    if hashing.sha256_file(path) != sha256:
-        raise UsageError(f"{path}: its SHA-256 is not the recorded one; it was altered or swapped")
+        problem = "missing, though the record lists it"
+    elif (found := path.stat().st_size) != size:
+        problem = f"{found} bytes, the record says {size}, so it was cut or replaced"
+    elif hashing.sha256_file(path) != sha256:
+        problem = "its SHA-256 is not the recorded one, so it was altered or swapped"
+    else:
+        return
+    raise UsageError(f"{path}: {problem}; restore it or make it anew")
 
 
 def _read_split(name: str, data: Mapping[str, Any], folder: Path) -> Split:

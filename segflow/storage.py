@@ -5,19 +5,28 @@ Every atomic step rests on one of two calls of the file system: `rename`, which 
 """
 
 import contextlib
+import errno
 import json
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from segflow.errors import SegflowError
+
+_SCRAP = re.compile(r"\..+\.[0-9a-f]{32}")  # a file that is being written, see `_complete_copy`
+
 
 def put(path: str | Path, data: bytes) -> None:
     """Writes `data` to `path`, replacing what is there; a reader sees the old or the new."""
     with _complete_copy(Path(path), data) as temporary:
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except FileNotFoundError:  # `remove_scraps` took the copy for one that a kill left
+            put(path, data)
 
 
 def put_if_absent(path: str | Path, data: bytes) -> bool:
@@ -31,7 +40,19 @@ def put_if_absent(path: str | Path, data: bytes) -> bool:
             os.link(temporary, path)
         except FileExistsError:
             return False
+        except FileNotFoundError:  # as above
+            return put_if_absent(path, data)
     return True
+
+
+def remove_scraps(folder: str | Path) -> None:
+    """Removes the hidden copies that killed writers have left in `folder` and below.
+
+    A living writer whose copy is hit writes it again.
+    """
+    for folder_path, _, names in os.walk(folder):
+        for name in filter(_SCRAP.fullmatch, names):
+            Path(folder_path, name).unlink(missing_ok=True)
 
 
 def publish(source: str | Path, destination: str | Path) -> None:
@@ -74,6 +95,43 @@ def names_in(folder: str | Path) -> list[str]:
         return sorted(p.name for p in Path(folder).iterdir() if not p.name.startswith("."))
     except FileNotFoundError:
         return []
+
+
+@contextlib.contextmanager
+def full_disk_named(path: str | Path) -> Iterator[None]:
+    """Has an error that a disk is full say which one: the system's own does not.
+
+    Args:
+        path: Where the body writes.
+
+    Raises:
+        OSError: The disk of `path` is full, or over the user's quota.
+    """
+    try:
+        yield
+    except SegflowError:
+        raise
+    except Exception as error:
+        number = _full_disk_number(error)
+        if number is None:
+            raise
+        reason = "no space left" if number == errno.ENOSPC else "quota exceeded"
+        message = f"{reason} on the disk that is mounted at {mount_point(path)}: free some"
+        raise OSError(number, message) from error
+
+
+def _full_disk_number(error: Exception) -> int | None:
+    """The system's number of such an error; DuckDB and TensorFlow only quote its words."""
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+            return number
+    return None
+
+
+def mount_point(path: str | Path) -> Path:
+    """Where the disk that `path` lies on is mounted; the path itself need not exist."""
+    path = Path(path).absolute()
+    return next(p for p in (path, *path.parents) if p.is_mount())
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """`segflow ingest` from config to commit, but for the command line."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,15 @@ from segflow import storage
 from segflow.data.config import IngestConfig, parse_splits
 from segflow.data.ingest import LIBRARIES, IngestJob, rows_per_shard
 from segflow.data.labels import SAMPLED_MASKS, find_label_map, require_label_map
-from segflow.data.layouts import SourcePaths, find_layout
+from segflow.data.layouts import LIST_ALL, SourcePaths, find_layout
+from segflow.data.listing import require_outside
 from segflow.data.planning import PairPlan, sample_rows
 from segflow.dataset import RECORD_NAME, Dataset
-from segflow.errors import UsageError
 from segflow.jobs import progress
 from segflow.jobs.launch import (
     Launch,
     Planned,
     refuse_other_output,
-    remove_other_runs,
     require_free,
 )
 from segflow.label_map import LabelMap
@@ -53,13 +51,13 @@ def ingest(
     recorded = config.recorded() | {"label_map": label_map.to_dict()}
     if (output / RECORD_NAME).is_file():
         refuse_other_output(output, RECORD_NAME, recorded)
-        _require_same_sources(output, pairs)
-        console.print(f"{output}: complete already, nothing left to do", highlight=False)
+        pairs.require_unchanged(output, RECORD_NAME)
+        storage.remove_scraps(output)  # of a run that was killed behind its commit
+        console.print(f"{output}: complete already, nothing left to do")
     else:
         require_free(output, _own_files(output))
         job = IngestJob(config, label_map)
-        Launch(job, output, recorded, LIBRARIES, _Planner(pairs, job, output), flags)(console)
-        remove_other_runs(output, storage.read_json(output / RECORD_NAME)["run"])
+        Launch(job, output, recorded, LIBRARIES, _Planner(pairs, job), flags)(console)
     return Dataset.load(output)
 
 
@@ -69,11 +67,8 @@ class _Planner:
 
     pairs: PairPlan
     job: IngestJob
-    output: Path
 
     def __call__(self, folder: Path) -> Planned:
-        # Left by a run that was refused; this one writes its own.
-        shutil.rmtree(self.output / "rejects", ignore_errors=True)
         planned = self.pairs(folder)
         require_label_map(self.job.label_map, _sample(folder), self.job.config.limits)
         return planned
@@ -82,8 +77,10 @@ class _Planner:
 def _pair_plan(config: IngestConfig, console: Console) -> PairPlan:
     paths = SourcePaths(config.images, config.masks, config.root)
     layout, why = find_layout(config.layout, paths)
+    if layout.name in LIST_ALL:
+        require_outside(Path(config.output), images=config.images, masks=config.masks)
     if config.layout == "auto":
-        console.print(f"layout {layout.name}: {why}", highlight=False)
+        console.print(f"layout {layout.name}: {why}")
     return PairPlan(
         layout=layout,
         paths=paths,
@@ -104,19 +101,7 @@ def _sample(folder: Path) -> Sequence[Mapping[str, Any]]:
     return sample_rows(folder / "plan", SAMPLED_MASKS, lambda row: row["code"] is None)
 
 
-def _require_same_sources(output: Path, pairs: PairPlan) -> None:
-    """Refuses to call a dataset complete whose source files have changed since."""
-    there = storage.read_json(output / RECORD_NAME)
-    with storage.scratch_folder() as folder:
-        planned = pairs(folder)
-    if planned.notes["sources_sha256"] != there["sources_sha256"]:
-        raise UsageError(
-            f"{output} holds a dataset of {there['inputs']['listed']} inputs, and the source files "
-            f"have changed since ({planned.summary.rows} now); choose another --output"
-        )
-
-
 def _own_files(output: Path) -> set[str]:
     """What a commit that was interrupted while publishing has left."""
-    shards = {name for name in storage.names_in(output) if name.endswith(".tfrecord")}
-    return {"index", "rejects", *shards}
+    names = storage.names_in(output) if output.is_dir() else []
+    return {"index", "rejects", *(name for name in names if name.endswith(".tfrecord"))}

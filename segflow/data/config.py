@@ -1,5 +1,6 @@
 """Options of `segflow ingest`."""
 
+import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ ResizePolicy = Literal["stretch", "letterbox"]
 
 # Pillow refuses to open anything larger, whatever the caller allows.
 _PILLOW_LIMIT = 2 * 89_478_485
+_LARGEST_JPEG = 65_500  # pixels a side, by libjpeg
 
 
 def require_range(flag: str, value: float, low: float, high: float) -> None:
@@ -73,9 +75,9 @@ class ExampleConfig:
     """How a pair becomes stored examples."""
 
     image_size: str
-    """Height x width of every stored image and mask, in pixels, such as 360x480."""
+    """HEIGHTxWIDTH of every stored image and mask, in pixels, such as 360x480."""
     resize: ResizePolicy = "stretch"
-    """stretch to the size, or letterbox: keep the aspect ratio and pad (padding is ignored)."""
+    """stretch to the size; letterbox: keep the aspect ratio and pad (padding is ignored)."""
     augment_copies: int = 0
     """Augmented copies of every training example, besides the example itself."""
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -88,7 +90,12 @@ class ExampleConfig:
     limits: DecodeLimits = DecodeLimits()
 
     def __post_init__(self) -> None:
-        parse_image_size(self.image_size)
+        height, width = self.size
+        if height * width > self.limits.max_pixels or max(height, width) > _LARGEST_JPEG:
+            raise UsageError(
+                f"--image-size must be at most {self.limits.max_pixels} pixels "
+                f"(--limits.max-pixels) and {_LARGEST_JPEG} a side, found {self.image_size}"
+            )
         require_range("--jpeg-quality", self.jpeg_quality, 1, 100)
         if self.augment_copies < 0:
             raise UsageError(f"--augment-copies must be 0 or more, found {self.augment_copies}")
@@ -100,27 +107,33 @@ class ExampleConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IngestConfig(ExampleConfig):
-    """Raw images + masks to resized, validated, augmented TFRecord shards."""
+class PlacesConfig:
+    """Where images, masks and classes are found, and where the dataset goes."""
 
     images: str
-    """Folder of images (searched with its subfolders), glob such as 'data/*.jpg', or the root of
-    the data set for a layout other than paired, or a manifest (CSV, JSONL, Parquet)."""
+    """Folder of images, with its subfolders; glob such as 'data/*.jpg'; a layout's root; or a
+    manifest (CSV, JSONL, Parquet)."""
+    masks: str | None = None
+    """Folder or glob of masks, paired with --images by stem; for COCO: which annotation files; a
+    layout may do without."""
+    root: str | None = None
+    """For a manifest: folder that relative entries start from (none: the list's folder);
+    if it is given, nothing outside it is read."""
     output: str
     """Folder to write the dataset to."""
-    masks: str | None = None
-    """Folder of masks or glob, paired with --images by stem; for COCO: which annotation files."""
-    root: str | None = None
-    """For a manifest: folder that relative entries start from (default: the list's folder);
-    if it is given, nothing outside it is read."""
     layout: str = "auto"
     """How images, masks and splits are laid out: auto, paired, camvid, voc, cityscapes, ade20k,
     coco, labelme, cvat, manifest, or one that another package adds."""
     label_map: str | None = None
-    """Label map as JSON, YAML, or CVAT's labelmap.txt; default: the layout's own."""
+    """Label map as JSON, YAML, or CVAT's labelmap.txt; none: the layout's own."""
     splits: str | None = None
-    """Shares by hash of the key, such as train=0.8,val=0.1,test=0.1 (the default where the
-    layout has no splits of its own)."""
+    """Shares, by hash of the key; none: the layout's own, or train=0.8,val=0.1,test=0.1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestConfig(ExampleConfig, PlacesConfig):
+    """Raw images + masks to resized, validated, augmented TFRecord shards."""
+
     shard_size: int = 256
     """Examples a TFRecord file."""
     max_reject_fraction: float = 0.05
@@ -136,7 +149,7 @@ class IngestConfig(ExampleConfig):
 
     def recorded(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all but where it goes and when it is refused."""
-        config = asdict(self)
+        config = json.loads(json.dumps(asdict(self)))  # tuples become lists, as when read back
         for name in ("output", "max_reject_fraction"):
             del config[name]
         for name in ("images", "masks", "root", "label_map"):

@@ -77,7 +77,10 @@ class IngestJob(Job):
             "image_size": list(self.config.size),
             "resize": self.config.resize,
             "label_map": self.label_map.to_dict(),
-            "shards": [s["sha256"] for split in splits.values() for s in split["shards"]],
+            # With their names: the same bytes in other splits are another dataset.
+            "shards": {
+                s["file"]: s["sha256"] for split in splits.values() for s in split["shards"]
+            },
         }
         return {
             "format_version": FORMAT_VERSION,

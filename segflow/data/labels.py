@@ -17,7 +17,12 @@ from segflow.errors import RejectError, UsageError
 from segflow.label_map import LabelMap
 
 SAMPLED_MASKS = 16
-_DRAFT_CLASSES = 64
+_LISTED = 64  # values or colours that a message lists
+_DRAFT_CLASSES = 256
+_MAX_VALUE = 65535  # what a label map can name
+
+Values = Counter[int]
+Colors = Counter[tuple[int, int, int]]
 
 
 def find_label_map(path: str | None, layout: Layout, paths: SourcePaths) -> LabelMap | None:
@@ -43,13 +48,9 @@ def require_label_map(
         UsageError: There is none, or the masks are coloured and it has no colours; the message
             lists what the masks hold and gives a label map to start from.
     """
-    values, colors = _sample(rows, limits)
+    values, colors, problem = _sample(rows, limits)
     if label_map is None:
-        raise UsageError(
-            f"no label map: the {len(rows)} masks looked at hold {_describe(values, colors)}; "
-            f"write what they mean to a file and pass it as --label-map. A draft: "
-            f"{json.dumps(_draft(values, colors))}"
-        )
+        raise UsageError(_no_label_map(len(rows), values, colors, problem))
     if colors and not values and not any(c.color for c in label_map.classes):
         raise UsageError(
             f"{label_map.source}: the masks are colour-coded ({_describe(values, colors)}), but no "
@@ -60,14 +61,15 @@ def require_label_map(
 
 def _sample(
     rows: Sequence[Mapping[str, Any]], limits: DecodeLimits
-) -> tuple[Counter[int], Counter[tuple[int, int, int]]]:
-    values: Counter[int] = Counter()
-    colors: Counter[tuple[int, int, int]] = Counter()
+) -> tuple[Values, Colors, str | None]:
+    """Pixels by value and by colour, and why the first unreadable mask is unreadable."""
+    values, colors, problem = Values(), Colors(), None
     for row in rows:
         try:
             raw = _raw_mask(row, limits)
-        except RejectError:
-            continue  # its reject comes with the job
+        except RejectError as error:  # its reject comes with the job
+            problem = problem or str(error)
+            continue
         if raw is None:
             continue
         packed = pack_colors(raw) if raw.ndim == 3 else raw
@@ -77,7 +79,7 @@ def _sample(
                 colors[value >> 16, value >> 8 & 255, value & 255] += count
             else:
                 values[value] += count
-    return values, colors
+    return values, colors, problem
 
 
 def _raw_mask(row: Mapping[str, Any], limits: DecodeLimits) -> NDArray[Any] | None:
@@ -91,23 +93,46 @@ def _raw_mask(row: Mapping[str, Any], limits: DecodeLimits) -> NDArray[Any] | No
     return decode_raw_mask(data, limits)
 
 
-def _describe(values: Counter[int], colors: Counter[tuple[int, int, int]]) -> str:
-    parts = []
-    if values:
-        parts.append("the values " + ", ".join(map(str, sorted(values)[:_DRAFT_CLASSES])))
-    if colors:
-        listed = [f"rgb{c}".replace(" ", "") for c in sorted(colors)[:_DRAFT_CLASSES]]
-        parts.append("the colours " + ", ".join(listed))
-    return " and ".join(parts) or "nothing readable"
+def _no_label_map(masks: int, values: Values, colors: Colors, problem: str | None) -> str:
+    if not values and not colors:
+        nothing = f"no label map, and none of the {masks} masks looked at"
+        if problem is None:  # they are drawn, and by names
+            return f"{nothing} holds values or colours; pass --label-map"
+        return f"{nothing} can be read ({problem}); pass --label-map and mend the masks"
+    draft = _draft(values, colors)
+    return (
+        f"no label map: the {masks} masks looked at hold {_describe(values, colors)}; "
+        "write what they mean to a file and pass it as --label-map. "
+        + (
+            f"A draft: {json.dumps(draft)}"
+            if draft["classes"]
+            else f"It can name 0 to {_MAX_VALUE}"
+        )
+    )
 
 
-def _draft(values: Counter[int], colors: Counter[tuple[int, int, int]]) -> dict[str, Any]:
+def _describe(values: Values, colors: Colors) -> str:
+    names = [f"rgb{color}".replace(" ", "") for color in sorted(colors)]
+    parts = [
+        f"the {what} {', '.join(listed[:_LISTED])}"
+        + (f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else "")
+        for what, listed in (("values", [str(v) for v in sorted(values)]), ("colours", names))
+        if listed
+    ]
+    return " and ".join(parts)
+
+
+def _draft(values: Values, colors: Colors) -> dict[str, Any]:
+    found = sorted(value for value in values if 0 <= value <= _MAX_VALUE)
+    ignore_id = 255
+    if len(found) > 2 and found[-1] in (255, _MAX_VALUE):  # what void usually is
+        ignore_id = found.pop()
     if colors:
-        known = [{"color": list(color)} for color in sorted(colors)[:_DRAFT_CLASSES]]
+        known = [{"color": list(color)} for color in sorted(colors)]
     else:
-        usual_ignore = max(values, default=0) == 255 and len(values) > 2
-        found = [v for v in sorted(values)[:_DRAFT_CLASSES] if not (usual_ignore and v == 255)]
         direct = found == list(range(len(found)))
         known = [{} if direct else {"raw_ids": [value]} for value in found]
-    classes = [{"id": i, "name": f"class_{i}", **entry} for i, entry in enumerate(known)]
-    return {"classes": classes, "ignore_id": 255}
+    classes = [
+        {"id": i, "name": f"class_{i}", **entry} for i, entry in enumerate(known[:_DRAFT_CLASSES])
+    ]
+    return {"classes": classes, "ignore_id": _MAX_VALUE if len(classes) > 255 else ignore_id}

@@ -67,8 +67,8 @@ def list_files(source: str, what: str, suffixes: frozenset[str] | None = None) -
     parts = _wild_parts(source) if is_glob else ()
     root = Path(*Path(source).parts[: -len(parts)]) if is_glob else Path(source)
     if not root.is_dir():
-        kind = "is a file, expected a folder or a glob" if root.exists() else "no such folder"
-        raise UsageError(f"{what} {source}: {kind}{f' as {root}' if is_glob else ''}")
+        kind = "is a file" if root.exists() else f"no such folder{f' as {root}' if is_glob else ''}"
+        raise UsageError(f"{what} {source}: {kind}; expected a folder or a glob")
     pattern = re.compile(_regex(parts), re.DOTALL)
     is_meant = functools.partial(_is_meant, suffixes)
     for found in _walk(root, "", functools.partial(_may_match, parts), is_meant):
@@ -108,6 +108,26 @@ def list_entry(root: Path, entry: str, key: str, missing: RejectCode, confined: 
             raise
         return Listed(path, key, 0, 0, missing, f"{entry!r} is listed, but: {error.strerror}")
     return _listed(root, _Found(entry), key)
+
+
+def require_outside(output: Path, **sources: str | None) -> None:
+    """Refuses an output in a folder of sources, where the next run would list it.
+
+    Args:
+        output: The output folder.
+        **sources: Folders and globs by their flag's name.
+
+    Raises:
+        UsageError: `output` is one of the folders, or lies in it.
+    """
+    for flag, source in sources.items():
+        if source is None or not Path(source).is_dir():
+            continue
+        if output.resolve().is_relative_to(Path(source).resolve()):
+            raise UsageError(
+                f"--output {output}: lies in --{flag} {source}, where it would be taken for an "
+                "input; choose a folder outside"
+            )
 
 
 @dataclass(frozen=True)

@@ -61,24 +61,28 @@ def read_source(
 
     Raises:
         RejectError: It has changed since, cannot be read, or is too large.
+        OSError: The storage failed in a way that may pass.
     """
-    if planned != (None, None):
+    listed = planned != (None, None)
+    if listed:
         _require_unchanged(path, planned, what)
-    return _about(what, lambda: read_bytes(path, limits))
+    data = _about(what, lambda: read_bytes(path, limits))
+    if listed:
+        _require_unchanged(path, planned, what)  # nor while it was read
+    return data
 
 
 def _require_unchanged(path: str, planned: tuple[int | None, int | None], what: str) -> None:
     try:
         stat = Path(path).stat()
-    except OSError as error:
-        raise RejectError(
-            RejectCode.SOURCE_CHANGED, f"{what}: gone since it was listed ({error.strerror})"
-        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RejectError(RejectCode.SOURCE_CHANGED, f"{what}: gone since it was listed") from error
+    except PermissionError:
+        return  # reading it says so
     if planned != (stat.st_size, stat.st_mtime_ns):
-        raise RejectError(
-            RejectCode.SOURCE_CHANGED,
-            f"{what}: changed since it was listed: {planned[0]} bytes then, {stat.st_size} now",
-        )
+        sizes = f"{planned[0]} bytes then, {stat.st_size} now"
+        how = sizes if planned[0] != stat.st_size else "written at another time, of equal size"
+        raise RejectError(RejectCode.SOURCE_CHANGED, f"{what}: changed since it was listed: {how}")
 
 
 def read_pair(row: Mapping[str, Any], label_map: LabelMap, limits: DecodeLimits) -> Pair:

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segflow import hashing
+from segflow import hashing, storage
 from segflow.data.layouts import Layout, SourcePaths
 from segflow.data.spool import Spool
 from segflow.errors import UsageError
@@ -121,6 +121,22 @@ class PairPlan:
             "sources_sha256": sources_hash(folder / "plan"),
         }
         return Planned(summary, notes)
+
+    def require_unchanged(self, output: Path, record_name: str) -> None:
+        """Refuses to call an output complete whose source files have changed since.
+
+        Raises:
+            UsageError: They have, or there are others.
+        """
+        there = storage.read_json(output / record_name)
+        with storage.scratch_folder() as folder:
+            planned = self(folder)
+        if planned.notes["sources_sha256"] != there["sources_sha256"]:
+            raise UsageError(
+                f"--output {output}: was made of {there['inputs']['listed']} inputs, and the "
+                f"source files have changed since ({planned.summary.rows} now); choose another "
+                "folder"
+            )
 
     def _rows(self, spool: Spool) -> Iterator[dict[str, Any]]:
         for source in self.layout.sources(self.paths.absolute()):

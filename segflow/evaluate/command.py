@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 
 from segflow import storage
-from segflow.data.layouts import SourcePaths, find_layout
+from segflow.data.layouts import LIST_ALL, SourcePaths, find_layout
+from segflow.data.listing import require_outside
 from segflow.data.planning import PairPlan
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
@@ -18,7 +19,6 @@ from segflow.jobs import progress
 from segflow.jobs.launch import (
     Launch,
     refuse_other_output,
-    remove_other_runs,
     require_free,
 )
 from segflow.train.bundle import Bundle
@@ -45,16 +45,23 @@ def evaluate(
     console = console or progress.new_console()
     bundle = Bundle.load(config.model)
     output = Path(config.output)
-    plan = _split_plan(config, bundle) if config.dataset is not None else _raw_plan(config)
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
+    plan: SplitPlan | PairPlan
+    if config.dataset is not None:
+        plan = _split_plan(config, bundle)
+        recorded["dataset_fingerprint"] = plan.dataset.fingerprint
+    else:
+        plan = _raw_plan(config)
     if (output / RECORD_NAME).is_file():
         refuse_other_output(output, RECORD_NAME, recorded)
-        console.print(f"{output}: complete already, nothing left to do", highlight=False)
+        if isinstance(plan, PairPlan):
+            plan.require_unchanged(output, RECORD_NAME)
+        storage.remove_scraps(output)  # of a run that was killed behind its commit
+        console.print(f"{output}: complete already, nothing left to do")
     else:
         require_free(output, ("images", "rejects"))
         job = EvaluateJob(config, bundle.label_map, bundle.fingerprint)
         Launch(job, output, recorded, LIBRARIES, plan, flags)(console)
-        remove_other_runs(output, storage.read_json(output / RECORD_NAME)["run"])
     return dict(storage.read_json(output / RECORD_NAME))
 
 
@@ -73,6 +80,8 @@ def _split_plan(config: EvaluateConfig, bundle: Bundle) -> SplitPlan:
 def _raw_plan(config: EvaluateConfig) -> PairPlan:
     paths = SourcePaths(config.images or "", config.masks, config.root)
     layout, _ = find_layout(config.layout, paths)
+    if layout.name in LIST_ALL:
+        require_outside(Path(config.output), images=config.images, masks=config.masks)
     return PairPlan(
         layout=layout,
         paths=paths,

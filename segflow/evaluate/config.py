@@ -10,24 +10,24 @@ from segflow.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """Scores of a bundle on a dataset split, or on raw image/mask pairs at their own size."""
+    """Scores a model on a dataset split, or on raw image/mask pairs at their own size."""
 
     model: str
-    """Model bundle, as written by train."""
-    output: str
-    """Folder to write metrics, per-image scores and the report to."""
+    """Model bundle, as written by segflow train."""
     dataset: str | None = None
     """Dataset whose split to score on; else --images and --masks."""
     split: str = "val"
     """Split of --dataset; augmented copies are left out."""
     images: str | None = None
-    """Folder or glob of raw images, or the root of a data set for a layout other than paired."""
+    """Folder of raw images, with its subfolders; glob; or a layout's root."""
     masks: str | None = None
     """Folder or glob of raw masks, paired with --images by stem."""
     root: str | None = None
     """For a manifest: folder that relative entries start from; see segflow ingest."""
     layout: str = "auto"
     """How raw images and masks are laid out; see segflow ingest."""
+    output: str
+    """Folder to write metrics, per-image scores and the report to."""
     batch_size: int = 8
     """Images the model sees at once; the last batch is padded."""
     worker_threads: int = 2

@@ -112,6 +112,7 @@ class EvaluateJob(Job):
             },
             "data": {name: run.config[name] for name in names if run.config.get(name)},
             "inputs": totals.inputs(),
+            "sources_sha256": run.notes.get("sources_sha256"),  # null for a dataset split
             "config": run.config,
             "versions": run.versions,
             "files": list(totals.files),

@@ -1,7 +1,8 @@
 """The commit: the pipeline's last step. Repeatable; needs no launcher, no lock, no clock."""
 
+import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,16 +12,19 @@ from segflow import storage
 from segflow.errors import JobError
 from segflow.jobs.job import Job, Totals
 from segflow.jobs.output import merge_sums
-from segflow.jobs.run import Run
+from segflow.jobs.run import RUNS_FOLDER, Run
 
 COMMITTED, OVER_BUDGET = "committed", "over_budget"
+
+_Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a commit step ended: `committed` or `over_budget`, and the counts."""
+    """How a commit step of `run` ended: `committed` or `over_budget`, and the counts."""
 
     status: str
+    run: str
     listed: int
     accepted: int
     rejected: int
@@ -34,7 +38,8 @@ def commit(job: Job, run: Run) -> Outcome:
     or after a kill, it goes on where the last call stopped.
 
     Raises:
-        JobError: A shard has no record, or the counts do not add up to the plan's.
+        JobError: A shard has no record, the counts do not add up to the plan's, or another run
+            publishes under the same names.
     """
     records = list(_records(run))
     totals = add_up(records)
@@ -43,33 +48,20 @@ def commit(job: Job, run: Run) -> Outcome:
             f"run {run.name}: {run.listed} rows planned, but {totals.accepted} accepted and "
             f"{totals.rejected} rejected; please report this as a bug"
         )
-    allowed = totals.rejected <= job.max_reject_fraction * totals.listed
-    for record in records:
-        rejects = job.rejects_path(run, run.shard(record["shard"]))
-        for file in record["files"]:
-            staged = run.folder / "staging" / record["attempt"] / file["path"]
-            final = Path(run.output) / file["path"]
-            if allowed:
-                storage.publish(staged, final)
-            elif file["path"] == rejects:
-                storage.put(final, staged.read_bytes())  # a copy: a larger budget may yet commit
-    if allowed:
-        path = Path(run.output) / job.record_path(run)
-        storage.put_if_absent(path, storage.to_json(job.record(run, totals)))
-        job.after_commit(run)
-        shutil.rmtree(run.folder / "staging", ignore_errors=True)
-    outcome = Outcome(
-        COMMITTED if allowed else OVER_BUDGET,
-        totals.listed,
-        totals.accepted,
-        totals.rejected,
-        dict(totals.rejected_by_code),
-    )
+    within_budget = totals.rejected <= job.max_reject_fraction * totals.listed
+    if within_budget or is_committed(job, run):
+        _publish(job, run, records, totals)
+        status = COMMITTED
+    else:
+        _publish_rejects(job, run, records)
+        status = OVER_BUDGET
+    by_code = dict(totals.rejected_by_code)
+    outcome = Outcome(status, run.name, totals.listed, totals.accepted, totals.rejected, by_code)
     storage.put(run.folder / "outcome.json", storage.to_json(asdict(outcome)))
     return outcome
 
 
-def add_up(records: list[dict[str, Any]]) -> Totals:
+def add_up(records: Sequence[_Record]) -> Totals:
     """The totals of shard records, files in order of shard."""
     sums: dict[str, Any] = {}
     by_code: dict[str, int] = {}
@@ -91,8 +83,101 @@ def last_outcome(run: Run) -> Outcome | None:
     return Outcome(**storage.read_json(path)) if path.exists() else None
 
 
-def _records(run: Run) -> Iterator[dict[str, Any]]:
-    def read(index: int) -> dict[str, Any]:
+def is_committed(job: Job, run: Run) -> bool:
+    """Whether the output's commit record is this run's."""
+    return _committed_run(job, run) == run.name
+
+
+def discard(job: Job, run: Run) -> None:
+    """Removes a run that will not be gone on with, and what a cut-off commit has published of it.
+
+    Only for runs that are not committed, and before another one publishes.
+    """
+    for name in storage.names_in(run.folder / "records"):
+        for _, final in _files(run, storage.read_json(run.folder / "records" / name)):
+            final.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                final.parent.rmdir()  # unless something lies there, or it is gone
+    claim = _claim_path(job, run)
+    if _read(claim) == run.name:
+        claim.unlink(missing_ok=True)
+    shutil.rmtree(run.folder, ignore_errors=True)
+
+
+def _publish(job: Job, run: Run, records: Sequence[_Record], totals: Totals) -> None:
+    claim = _claim(job, run)
+    for record in records:
+        for staged, final in _files(run, record):
+            storage.publish(staged, final)
+    path = Path(run.output) / job.record_path(run)
+    storage.put_if_absent(path, storage.to_json(job.record(run, totals)))
+    job.after_commit(run)
+    shutil.rmtree(run.folder / "staging", ignore_errors=True)
+    claim.unlink(missing_ok=True)
+
+
+def _publish_rejects(job: Job, run: Run, records: Sequence[_Record]) -> None:
+    """Shows the rejects, and takes back what a commit under a larger budget had published."""
+    for record in records:
+        rejects = Path(run.output) / job.rejects_path(run, run.shard(record["shard"]))
+        for staged, final in _files(run, record):
+            if not staged.exists():
+                storage.publish(final, staged)
+            if final == rejects:
+                storage.put(final, staged.read_bytes())  # a copy: a larger budget may yet commit
+
+
+def _claim(job: Job, run: Run) -> Path:
+    """Takes the names that the run publishes under, which others may want: the first has them."""
+    claim = _claim_path(job, run)
+    while not storage.put_if_absent(claim, run.name.encode()):
+        holder = _read(claim)
+        if holder == run.name:
+            break
+        if holder and (Path(run.output) / RUNS_FOLDER / holder).exists():
+            raise _taken(run, holder)
+        claim.unlink(missing_ok=True)
+    # Only now: a commit drops its claim after its record is there.
+    committed = _committed_run(job, run)
+    if committed not in (None, run.name):
+        claim.unlink(missing_ok=True)
+        raise _taken(run, committed)
+    return claim
+
+
+def _claim_path(job: Job, run: Run) -> Path:
+    return Path(run.output) / RUNS_FOLDER / f"claim-{job.record_path(run).replace('/', '-')}"
+
+
+def _committed_run(job: Job, run: Run) -> str | None:
+    """The run whose commit record lies where this run's would."""
+    path = Path(run.output) / job.record_path(run)
+    return storage.read_json(path)["run"] if path.exists() else None
+
+
+def _taken(run: Run, other: str | None) -> JobError:
+    return JobError(
+        f"run {run.name}: another run, {other}, is committed or being committed to {run.output}; "
+        "choose another --output"
+    )
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _files(run: Run, record: _Record) -> Iterator[tuple[Path, Path]]:
+    """Where each file of a shard lies after the attempt that won, and where it is published."""
+    for file in record["files"]:
+        staged = run.folder / "staging" / record["attempt"] / file["path"]
+        yield staged, Path(run.output) / file["path"]
+
+
+def _records(run: Run) -> Iterator[_Record]:
+    def read(index: int) -> _Record:
         try:
             return dict(storage.read_json(run.record_path(index)))
         except FileNotFoundError as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from segflow import storage
 from segflow.jobs.commit import Outcome, commit
 from segflow.jobs.job import Job, ShardWork
 from segflow.jobs.run import Run
@@ -39,15 +40,17 @@ class RunShards(beam.PTransform):
             # Reads no result, only waits for all of them: the commit adds up the records, which
             # also hold those of earlier tries.
             | "Wait" >> beam.CombineGlobally(beam.combiners.CountCombineFn())
-            | "Commit"
-            >> beam.Map(lambda _, job, run: commit(job, run), self.job, self.run).with_output_types(
-                Outcome
-            )
+            | "Commit" >> beam.Map(_commit, self.job, self.run).with_output_types(Outcome)
         )
 
 
 def _numbers(span: tuple[int, int]) -> Iterator[tuple[int, None]]:
     return ((number, None) for number in range(*span))
+
+
+def _commit(_: int, job: Job, run: Run) -> Outcome:
+    with storage.full_disk_named(run.output):
+        return commit(job, run)
 
 
 class _FinishShard(beam.DoFn):
@@ -66,7 +69,8 @@ class _FinishShard(beam.DoFn):
 
     def process(self, element: tuple[int, object]) -> Iterator[ShardResult]:
         assert self._work is not None
-        result = finish_shard(self._job, self._run, self._work, element[0])
+        with storage.full_disk_named(self._run.output):
+            result = finish_shard(self._job, self._run, self._work, element[0])
         (self._done if result.worked else self._found).inc()
         if result.worked:
             self._accepted.inc(result.accepted)

@@ -1,7 +1,9 @@
 """The launcher: plans a run or finds one to go on with, has it worked off, says how it ended."""
 
+import json
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +14,7 @@ from rich.console import Console
 from segflow import hashing, storage
 from segflow.errors import JobError, RejectBudgetError, UsageError
 from segflow.jobs import progress
-from segflow.jobs.commit import OVER_BUDGET, Outcome, last_outcome
+from segflow.jobs.commit import OVER_BUDGET, Outcome, discard, is_committed, last_outcome
 from segflow.jobs.job import Job
 from segflow.jobs.lock import lock
 from segflow.jobs.plan import PlanSummary
@@ -71,26 +73,47 @@ class Launch:
             JobError: The pipeline failed.
         """
         with lock(self.output):
+            storage.remove_scraps(self.output)
             _remove_half_planned(self.output)
             run = self._unfinished_run()
             if run is not None:
-                console.print(f"{self.job.name}: going on with run {run.name}", highlight=False)
+                console.print(f"{self.job.name}: going on with run {run.name}")
             else:
                 run = self._plan_new_run()
-            return None if run is None else self._finish(run, console)
+            if run is None:
+                return None
+            self._discard_superseded(run)
+            return self._finish(run, console)
 
     def _unfinished_run(self) -> Run | None:
-        for run in reversed(complete_runs(self.output)):
-            if run.fingerprint == self.fingerprint and not is_committed(self.job, run):
-                outcome = last_outcome(run)
-                if outcome is None or outcome.rejected <= (
-                    self.job.max_reject_fraction * outcome.listed
-                ):
-                    return run
-        return None
+        """The newest run of this config, unless it is committed or was refused as it would be now.
+
+        A run is over with its outcome, not with its commit record: what follows the record may
+        be missing.
+        """
+        runs = [run for run in complete_runs(self.output) if run.fingerprint == self.fingerprint]
+        if not runs:
+            return None
+        outcome = last_outcome(runs[-1])
+        if outcome is None:
+            return runs[-1]
+        within_budget = outcome.rejected <= self.job.max_reject_fraction * outcome.listed
+        return runs[-1] if outcome.status == OVER_BUDGET and within_budget else None
+
+    def _discard_superseded(self, kept: Run) -> None:
+        """Removes the runs that will never be committed now: refused ones, and of other configs.
+
+        Where each run has a commit record of its own, those of other configs may yet be.
+        """
+        record = self.job.record_path(kept)
+        for run in complete_runs(self.output):
+            superseded = run.fingerprint == kept.fingerprint or self.job.record_path(run) == record
+            if run.name != kept.name and superseded and not is_committed(self.job, run):
+                discard(self.job, run)
 
     def _plan_new_run(self) -> Run | None:
-        name = new_name(self.fingerprint)
+        others = complete_runs(self.output)
+        name = new_name(self.fingerprint, newest=others[-1].name if others else None)
         folder = self.output / RUNS_FOLDER / name
         folder.mkdir(parents=True)
         try:
@@ -124,31 +147,45 @@ class Launch:
             work_off(self.job, run, self.flags)
         outcome = last_outcome(run)
         if outcome is None:
-            raise JobError(f"{self.job.name}: the pipeline ended without a commit; run it again")
+            raise JobError("the pipeline ended without a commit; run the same command again")
         if outcome.status == OVER_BUDGET:
             raise RejectBudgetError(_over_budget_message(self.job, run, outcome))
         return outcome
-
-
-def is_committed(job: Job, run: Run) -> bool:
-    """Whether the output's commit record is this run's."""
-    path = Path(run.output) / job.record_path(run)
-    return path.exists() and storage.read_json(path).get("run") == run.name
 
 
 def refuse_other_output(output: Path, record_name: str, config: Mapping[str, Any]) -> None:
     """Refuses a folder whose committed output was made with another config.
 
     Raises:
-        UsageError: It was; the message names the first difference.
+        UsageError: It was, and the message names the first difference; or the record is none.
     """
-    there = storage.read_json(output / record_name)["config"]
-    for name, value in config.items():
-        if there.get(name) != value:
-            raise UsageError(
-                f"{output} holds another {record_name}: {name} is {there.get(name)!r} there, "
-                f"{value!r} here; choose another --output"
-            )
+    try:
+        there = dict(storage.read_json(output / record_name)["config"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"--output {output}: its {record_name} is not of this command; choose another folder"
+        ) from error
+    here = json.loads(hashing.canonical_json(config))  # tuples are lists there
+    for name, found, asked in _differences(there, here):
+        raise UsageError(
+            f"--output {output}: its {record_name} is of other settings: {name} is {found} there "
+            f"and {asked} here; choose another folder"
+        )
+
+
+def _differences(
+    there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, str, str]]:
+    for name, value in here.items():
+        found = there.get(name)
+        if isinstance(found, Mapping) and isinstance(value, Mapping):
+            yield from _differences(found, value, f"{prefix}{name}.")
+        elif found != value:
+            yield f"{prefix}{name}", _brief(found), _brief(value)
+
+
+def _brief(value: Any) -> str:
+    return textwrap.shorten(str(value), 120, placeholder=" …")
 
 
 def require_free(output: Path, own: Collection[str]) -> None:
@@ -159,20 +196,13 @@ def require_free(output: Path, own: Collection[str]) -> None:
     """
     if output.exists() and not output.is_dir():
         raise UsageError(f"--output {output}: is a file; expected a folder or nothing")
-    allowed = {RUNS_FOLDER, *own} if (output / RUNS_FOLDER).is_dir() else {"rejects"}
+    allowed = {RUNS_FOLDER, *own} if (output / RUNS_FOLDER).is_dir() else set()
     foreign = [name for name in storage.names_in(output) if name not in allowed]
     if foreign:
         raise UsageError(
             f"--output {output}: is not empty and holds no finished output of this command "
             f"({foreign[0]!r} lies there); choose another folder"
         )
-
-
-def remove_other_runs(output: Path, kept: str) -> None:
-    """Removes the folders of all runs but `kept`: the output is committed, theirs never will be."""
-    for run in complete_runs(output):
-        if run.name != kept:
-            shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def _remove_half_planned(output: Path) -> None:

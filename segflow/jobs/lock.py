@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def lock(output: str | Path) -> Iterator[None]:
                 f"{output}: another run (host {holder['host']}, process {holder['pid']}) is at "
                 "work there; wait for it to end, or choose another --output"
             )
-        path.unlink(missing_ok=True)
+        _take_away(path, holder)
     stop = threading.Event()
     beat = threading.Thread(target=_heartbeat, args=(path, stop), daemon=True)
     beat.start()
@@ -68,13 +69,27 @@ def _alive(holder: dict[str, Any], path: Path) -> bool:
             return time.time() - path.stat().st_mtime < _EXPIRES_S
         return False
     try:
+        process = psutil.Process(holder["pid"])
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False  # killed, and nobody has waited for it
         # A process id is used again after a while; the start time tells the two apart.
-        return abs(psutil.Process(holder["pid"]).create_time() - float(holder["began"])) < 1.0
+        return abs(process.create_time() - float(holder["began"])) < 1.0
     except psutil.NoSuchProcess:
         return False
 
 
+def _take_away(path: Path, dead: Any) -> None:
+    """Removes a dead holder's lock, but not that of a run which was quicker to take it over."""
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
+        if _read(aside) != dead:
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, path)
+        aside.unlink()
+
+
 def _heartbeat(path: Path, stop: threading.Event) -> None:
     while not stop.wait(_HEARTBEAT_S):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # one that is missed is no harm
             os.utime(path)

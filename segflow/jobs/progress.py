@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from segflow import storage
+from segflow.console import plain_console
 from segflow.jobs.run import Run
 
 _POLL_S = 0.5
@@ -27,7 +28,7 @@ _LINE_EVERY_S = 10.0  # where the output is no terminal
 
 def new_console() -> Console:
     """A console on a copy of stderr: stderr itself is lent to the workers' logs meanwhile."""
-    return Console(file=os.fdopen(os.dup(2), "w", encoding="utf-8"))
+    return plain_console(os.fdopen(os.dup(2), "w", encoding="utf-8"))
 
 
 @contextlib.contextmanager
@@ -98,7 +99,7 @@ def _watch(run: Run, job: str, console: Console, stop: threading.Event) -> None:
         watch.update()
         if time.monotonic() - said >= _LINE_EVERY_S:
             said = time.monotonic()
-            console.print(f"{job}: {watch.line()}", highlight=False)
+            console.print(f"{job}: {watch.line()}")
 
 
 def _bar(console: Console) -> Progress:

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from segflow import storage
 
 RUNS_FOLDER = "_runs"  # readers skip names that start with an underscore
+_START = "%Y%m%dT%H%M%S.%fZ"
 SHARDS_PER_PART = 256  # bounds the footer that a worker parses to find its row group
 
 
@@ -122,7 +123,17 @@ def complete_runs(output: str | Path) -> list[Run]:
     ]
 
 
-def new_name(fingerprint: str) -> str:
-    """A run's name: its start in UTC to the microsecond, and some of its fingerprint."""
-    now = datetime.datetime.now(datetime.UTC)
-    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond:06d}Z-{fingerprint[:8]}"
+def new_name(fingerprint: str, newest: str | None = None) -> str:
+    """A run's name: its start in UTC to the microsecond, and some of its fingerprint.
+
+    Args:
+        fingerprint: The run's.
+        newest: The newest run there is. The new one comes after it, though this host's clock may
+            be behind that of the host that named it.
+    """
+    start = datetime.datetime.now(datetime.UTC)
+    if newest is not None:
+        other = datetime.datetime.strptime(newest.partition("-")[0], _START)
+        next_start = other.replace(tzinfo=datetime.UTC) + datetime.timedelta(microseconds=1)
+        start = max(start, next_start)
+    return f"{start:{_START}}-{fingerprint[:8]}"

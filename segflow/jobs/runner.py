@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,11 +14,18 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
 )
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from segflow.errors import JobError
+from segflow.jobs import worker
 from segflow.jobs.engine import RunShards
 from segflow.jobs.job import Job
 from segflow.jobs.run import Run
+
+# What Beam puts in front of an error, and Python in front of the system's own words.
+_WRAPPING = re.compile(
+    r"^(?:RuntimeError: (?=[\w.]+(?:Error|Exception): ))*(?:OSError: \[Errno \d+\] )?"
+)
 
 
 def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
@@ -32,11 +40,11 @@ def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
         JobError: The pipeline failed; what is finished stays.
     """
     options = PipelineOptions(list(flags))
-    local = options.view_as(StandardOptions).runner in (None, "DirectRunner")
+    runner = options.view_as(StandardOptions).runner or "DirectRunner"
+    local = runner.lower() in ("directrunner", "direct")  # as Beam reads it
     if local:
         _use_all_cores(options, flags, run.shard_count)
-    # Named outright: DirectRunner would try to download Prism first.
-    pipeline = beam.Pipeline(runner=FnApiRunner() if local else None, options=options)
+    pipeline = beam.Pipeline(runner=_local_runner(options) if local else None, options=options)
     _ = pipeline | RunShards(job, run)
     quiet = local and not logging.getLogger().isEnabledFor(logging.INFO)
     try:
@@ -45,7 +53,7 @@ def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
     except Exception as error:
         logging.getLogger(__name__).debug("the pipeline failed", exc_info=True)
         raise JobError(
-            f"{job.name}: {_cause(error)}; finished shards are kept, run the same command to go on"
+            f"{_cause(error)}; finished shards are kept, run the same command to go on"
         ) from error
 
 
@@ -61,6 +69,15 @@ def _use_all_cores(options: PipelineOptions, flags: Sequence[str], shards: int) 
     if not _given("direct_running_mode", flags):
         several = direct.direct_num_workers > 1
         direct.direct_running_mode = "multi_processing" if several else "in_memory"
+
+
+def _local_runner(options: PipelineOptions) -> FnApiRunner:
+    """The in-process runner; named outright, as DirectRunner would try to download Prism first."""
+    direct = options.view_as(DirectOptions)
+    if direct.direct_running_mode != "multi_processing":
+        return FnApiRunner()
+    direct.direct_running_mode = None  # it would replace our worker's command by Beam's
+    return FnApiRunner(SubprocessSDKEnvironment.from_command_string(worker.command(os.getpid())))
 
 
 @contextlib.contextmanager
@@ -84,7 +101,8 @@ def _cause(error: BaseException) -> str:
     """The innermost error's line: workers hand theirs over as the text of a traceback."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     errors = [line for line in lines if _looks_like_error(line)]
-    return (errors or lines or [repr(error)])[-1].partition(" [while running")[0]
+    line = (errors or lines or [repr(error)])[-1].partition(" [while running")[0]
+    return _WRAPPING.sub("", line)
 
 
 def _looks_like_error(line: str) -> bool:

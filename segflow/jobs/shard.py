@@ -36,17 +36,19 @@ def finish_shard(job: Job, run: Run, work: ShardWork, index: int) -> ShardResult
     if path.exists():
         return _result(storage.read_json(path), worked=False)
     output = ShardOutput(run, run.new_attempt(index))
+    won = False
     try:
         rows_hash = _fill(job, run, work, index, output)
         record = {"shard": index, "rows_sha256": rows_hash, **output.record()}
         won = storage.put_if_absent(path, hashing.canonical_json(record))
-    except BaseException:
-        shutil.rmtree(output.folder, ignore_errors=True)
-        raise
-    if not won:
-        shutil.rmtree(output.folder, ignore_errors=True)
-        return _result(storage.read_json(path), worked=False)
-    return _result(record, worked=True)
+    except Exception:
+        # Whoever has won may have committed and removed all attempts, this one's files with them.
+        if not path.exists():
+            raise
+    finally:
+        if not won:
+            shutil.rmtree(output.folder, ignore_errors=True)
+    return _result(storage.read_json(path), worked=won)
 
 
 def _fill(job: Job, run: Run, work: ShardWork, index: int, output: ShardOutput) -> str:

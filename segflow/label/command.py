@@ -7,13 +7,13 @@ from typing import Any
 from rich.console import Console
 
 from segflow import storage
-from segflow.errors import UsageError
+from segflow.data.listing import require_outside
 from segflow.jobs import progress
 from segflow.jobs.launch import Launch, require_free
 from segflow.label.config import LabelConfig
 from segflow.label.current import current_sql
 from segflow.label.labelling import LIBRARIES, RECORDS_FOLDER, LabelJob
-from segflow.label.planning import LabelPlan, committed_records
+from segflow.label.planning import LabelPlan
 from segflow.train.bundle import Bundle
 
 _TABLES = ("images", "areas", "rejects", RECORDS_FOLDER, "current.sql", "report.html")
@@ -41,8 +41,7 @@ def label(
     bundle = Bundle.load(config.model)
     output = Path(config.output)
     require_free(output, _TABLES)
-    if output.resolve() == Path(config.images).resolve():
-        raise UsageError("--output is the folder of images; choose another")
+    require_outside(output, images=config.images)
     job = LabelJob(config, bundle.label_map, bundle.fingerprint)
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
     plan = LabelPlan(
@@ -54,4 +53,7 @@ def label(
     outcome = Launch(job, output, recorded, LIBRARIES, plan, flags)(console)
     # Also where nothing was new: the folder may have been moved, and the views hold its path.
     storage.put(output / "current.sql", current_sql(output).encode())
-    return None if outcome is None else committed_records(output)[-1]
+    if outcome is None:
+        return None
+    # By name: of a run that was gone on with, a newer one may be committed, of another model.
+    return dict(storage.read_json(output / RECORDS_FOLDER / f"{outcome.run}.json"))

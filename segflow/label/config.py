@@ -2,22 +2,21 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from segflow.data.config import DecodeLimits, require_range
+from segflow.data.mask_formats import MaskFormat
 from segflow.errors import UsageError
-
-MaskFormat = Literal["png", "rle", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelConfig:
-    """Masks and class areas for every image of a collection, as Parquet."""
+    """Segments every image of a collection: masks and class areas, as Parquet."""
 
     model: str
-    """Model bundle, as written by train."""
+    """Model bundle, as written by segflow train."""
     images: str
-    """Folder of images (searched with its subfolders), or glob such as 'photos/**/*.jpg'."""
+    """Folder of images, with its subfolders, or glob such as 'photos/**/*.jpg'."""
     output: str
     """Folder of labels; a second run into it labels only what is new or changed."""
     mask_format: MaskFormat = "png"
@@ -25,8 +24,7 @@ class LabelConfig:
     batch_size: int = 8
     """Images the model sees at once; the last batch is padded."""
     worker_threads: int = 2
-    """Batches a worker process has in hand at once, each on one thread: one is decoded or
-    encoded while the model works on another. Does not change any result."""
+    """Batches a worker process has in hand at once, each on one thread; changes no result."""
     shard_size: int = 256
     """Images a shard: what is lost at most when a worker dies, and rows of a part file."""
     limits: DecodeLimits = field(default_factory=DecodeLimits)

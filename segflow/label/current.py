@@ -33,8 +33,8 @@ CREATE OR REPLACE VIEW current_areas AS
   SELECT * FROM {areas} SEMI JOIN current_images USING (image_uri, run);
 """
 
-# Where a table has no file yet: a query over none would fail.
-_NOTHING = "(SELECT NULL::VARCHAR AS image_uri, NULL::VARCHAR AS run WHERE false)"
+# Until something is rejected: a query over no file would fail.
+_NO_REJECTS = "(SELECT NULL::VARCHAR AS image_uri, NULL::VARCHAR AS run WHERE false)"
 
 
 def current_sql(output: Path) -> str:
@@ -44,8 +44,8 @@ def current_sql(output: Path) -> str:
         table: (
             f"read_parquet('{root}/{table}/run=*/part-*.parquet', hive_partitioning = true, "
             "hive_types = {run: 'VARCHAR'})"
-            if any(output.glob(f"{table}/run=*/part-*.parquet"))
-            else _NOTHING
+            if table != "rejects" or any(output.glob("rejects/run=*/part-*.parquet"))
+            else _NO_REJECTS
         )
         for table in ("images", "areas", "rejects")
     }

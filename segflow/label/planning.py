@@ -28,22 +28,30 @@ _LISTING = pa.schema(
     }
 )
 
+# Each image as the last run that dealt with it found it, unless it was seen to be gone since:
+# what came back, or back to what it once was, is as good as new.
+_KNOWN = """
+    CREATE VIEW known AS
+    SELECT done.* FROM done
+    LEFT JOIN (SELECT image_uri, max(run) AS run FROM gone GROUP BY image_uri) AS missed
+      USING (image_uri)
+    WHERE missed.run IS NULL OR missed.run < done.run
+    QUALIFY row_number() OVER (PARTITION BY done.image_uri ORDER BY done.run DESC) = 1
+"""
+
 _NEW = """
     SELECT 'all' AS shard_group, image_bytes AS weight, key, image_uri, image_bytes,
            image_mtime_ns, code, message
     FROM read_parquet($listing)
-    ANTI JOIN done USING (image_uri, image_bytes, image_mtime_ns)
+    ANTI JOIN known USING (image_uri, image_bytes, image_mtime_ns)
     ORDER BY position, image_uri
 """
 
-# Labelled from this same source before, not seen as gone since, and no longer there.
+# Once listed by this same source, and no longer.
 _GONE = """
-    SELECT image_uri FROM (
-      SELECT image_uri, max(run) AS run FROM done WHERE source = $source GROUP BY image_uri)
+    SELECT image_uri FROM known
+    SEMI JOIN (SELECT image_uri FROM done WHERE source = $source) USING (image_uri)
     ANTI JOIN (SELECT image_uri FROM read_parquet($listing)) USING (image_uri)
-    LEFT JOIN (SELECT image_uri, max(run) AS gone_run FROM gone GROUP BY image_uri)
-      USING (image_uri)
-    WHERE gone_run IS NULL OR gone_run < run
     ORDER BY image_uri
 """
 
@@ -97,7 +105,7 @@ class LabelPlan:
             }
 
     def _load_history(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Makes the tables `done` (what earlier runs dealt with) and `gone`."""
+        """Makes `done` (what earlier runs dealt with), `gone`, and of both the view `known`."""
         connection.execute(
             "CREATE TABLE done (image_uri VARCHAR, image_bytes BIGINT, image_mtime_ns BIGINT, "
             "run VARCHAR, source VARCHAR); CREATE TABLE gone (image_uri VARCHAR, run VARCHAR)"
@@ -118,6 +126,7 @@ class LabelPlan:
                 "INSERT INTO gone SELECT unnest($gone::VARCHAR[]), $run",
                 {"gone": record["gone"], "run": run},
             )
+        connection.execute(_KNOWN)
 
 
 def committed_records(output: Path) -> list[Mapping[str, Any]]:

@@ -1,6 +1,5 @@
 """The tables that labelling writes: one row for each image, one for each image and class."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +7,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from segflow.data.masks import encode_mask
-from segflow.label.config import MaskFormat
+from segflow.data.mask_formats import MaskFormat, encode
 from segflow.label.prediction import Prediction
 from segflow.label_map import LabelMap
 
@@ -103,41 +100,6 @@ def labelled(
         if counts[c.id]
     ]
     return Labelled(image, areas)
-
-
-def encode(mask: NDArray[Any], mask_format: MaskFormat) -> bytes | None:
-    """PNG bytes, or COCO run lengths as JSON [{`class_id`, `size`, `counts`}, …], or None."""
-    if mask_format == "none":
-        return None
-    if mask_format == "png":
-        return encode_mask(mask)
-    from pycocotools import mask as coco
-
-    entries = []
-    for class_id in np.unique(mask).tolist():
-        rle = coco.encode(np.asfortranarray((mask == class_id).astype(np.uint8)))
-        entries.append(
-            {"class_id": class_id, "size": rle["size"], "counts": rle["counts"].decode("ascii")}
-        )
-    return json.dumps(entries, separators=(",", ":")).encode()
-
-
-def decode(data: bytes, mask_format: MaskFormat) -> NDArray[Any]:
-    """The inverse of `encode` for png and rle: class ids [height, width]."""
-    import io
-
-    from PIL import Image
-    from pycocotools import mask as coco
-
-    if mask_format == "png":
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            return np.asarray(image)
-    entries = json.loads(data)
-    mask = np.zeros(entries[0]["size"], np.uint16)
-    for entry in entries:
-        rle = {"size": entry["size"], "counts": entry["counts"].encode("ascii")}
-        mask[coco.decode(rle) == 1] = entry["class_id"]
-    return mask
 
 
 def class_sums(rows: Sequence[Labelled]) -> dict[str, Any]:

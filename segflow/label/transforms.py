@@ -8,8 +8,8 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from segflow.data.config import DecodeLimits
+from segflow.data.mask_formats import MaskFormat
 from segflow.errors import RejectError
-from segflow.label.config import MaskFormat
 from segflow.label.labelling import read_image
 from segflow.label.tables import labelled
 

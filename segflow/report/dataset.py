@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segflow.data import mask_formats
 from segflow.data.records import Record
 from segflow.dataset import Dataset, Split
 from segflow.report import pictures, sections, tables
@@ -126,7 +127,7 @@ def _card(row: Mapping[str, Any], record: Record | None, dataset: Dataset, augme
     title = variant if augmented else row["key"]  # with copies the key stands above their row
     if record is None:
         return Card(title, problem=f"{row['shard']} cannot be read; try segflow verify")
-    rgb, ids = pictures.decode_rgb(record.image), pictures.decode_ids(record.mask)
+    rgb, ids = pictures.decode_rgb(record.image), mask_formats.decode(record.mask, "png")
     alt = f"{row['key']}, {variant}"
     return Card(
         title,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segflow import storage
+from segflow.data import mask_formats
 from segflow.data.config import DecodeLimits
 from segflow.data.pair import read_pair
 from segflow.errors import RejectError
@@ -85,7 +86,7 @@ def _cards(
 
 def _stored(rows: Sequence[Mapping[str, Any]], dataset: Path) -> list[_Source | str]:
     return [
-        (pictures.decode_rgb(record.image), pictures.decode_ids(record.mask))
+        (pictures.decode_rgb(record.image), mask_formats.decode(record.mask, "png"))
         if record
         else f"{dataset / row['shard']} is gone or damaged; the scores above still hold"
         for row, record in zip(rows, read_records(dataset, rows), strict=True)
@@ -108,5 +109,5 @@ def _card(row: Mapping[str, Any], source: _Source | str, label_map: LabelMap) ->
     if isinstance(source, str):
         return Card(row["key"], notes, problem=source)
     rgb, truth = source
-    prediction = pictures.decode_ids(row["prediction"])
+    prediction = mask_formats.decode(row["prediction"], "png")
     return pictures.comparison(row["key"], notes, rgb, truth, prediction, label_map)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from segflow import storage
+from segflow.data import mask_formats
 from segflow.data.decode import read_rgb
 from segflow.errors import RejectError
 from segflow.label_map import LabelMap
@@ -174,9 +175,9 @@ def _largest_classes(opened: Tables, uris: Sequence[str]) -> dict[str, str]:
 def _card(row: Mapping[str, Any], shares: str, label_map: LabelMap) -> Card:
     uri, form = row["image_uri"], row["mask_format"]
     notes = [f"confidence {score(row['mean_confidence'])}", shares]
-    ids = pictures.decode_ids(row["mask"]) if form == "png" else None
+    ids = None if row["mask"] is None else mask_formats.decode(row["mask"], form)
     if ids is None:
-        notes.append(f"masks stored as {form} are not drawn")
+        notes.append("no mask was stored")
     alt = f"labels of {uri}"
     try:
         rgb = read_rgb(uri)

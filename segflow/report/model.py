@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from markupsafe import Markup
 
 from segflow import storage
+from segflow.data import mask_formats
 from segflow.label_map import LabelMap
 from segflow.report import pictures, plots, sections
 from segflow.report.pictures import Card
@@ -87,7 +88,7 @@ def _card(row: Mapping[str, Any], label_map: LabelMap) -> Card:
         row["key"],
         [f"mIoU {score(row['mean_iou'])}"],
         pictures.decode_rgb(row["image"]),
-        pictures.decode_ids(row["truth"]),
-        pictures.decode_ids(row["prediction"]),
+        mask_formats.decode(row["truth"], "png"),
+        mask_formats.decode(row["prediction"], "png"),
         label_map,
     )

@@ -53,12 +53,6 @@ def decode_rgb(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"))
 
 
-def decode_ids(data: bytes) -> NDArray[Any]:
-    """Decodes a stored one-channel mask (PNG, mode L, P or 16 bits) to integers [h, w]."""
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image)
-
-
 def photo(rgb: NDArray[np.uint8], alt: str, label: str = "image") -> Picture:
     """The image itself, uint8 [h, w, 3], reduced to at most `SIDE` pixels a side."""
     return _jpeg(_reduce(rgb), alt, label)

@@ -64,7 +64,10 @@ class Bundle:
             raise UsageError(f"model {path}: not a bundle record: {error!r}") from error
         check_file(bundle.model_path, size, sha256)
         if bundle.fingerprint != _fingerprint(bundle.record):
-            raise UsageError(f"model {path}: its fingerprint does not fit; it was edited by hand")
+            raise UsageError(
+                f"model {path}: its fingerprint does not fit, so it was edited by hand; restore it "
+                "or train again"
+            )
         return bundle
 
     @classmethod

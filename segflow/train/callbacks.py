@@ -17,9 +17,14 @@ from segflow.train.metrics import ConfusionMatrix
 from segflow.train.output import STATE_FOLDER
 from segflow.train.state import EpochRow, TrainingState
 
+_REMEDY = "lower --learning-rate and train into a new folder"
+
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
-    """Ends the training with a `JobError` at the first batch whose loss is not a number."""
+    """Ends the training with a `JobError` at the first loss that is not a number.
+
+    It must come before what stores the epoch.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +39,15 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
         if logs is not None and not math.isfinite(float(logs["loss"])):
             raise JobError(
                 f"the loss is {float(logs['loss'])} in epoch {self._epoch}, batch {batch + 1}; "
-                "the epochs before it are kept: lower --learning-rate and train in a new folder"
+                f"{_REMEDY}"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Looks at the validation, which may find weights that the last batch has spoilt."""
+        if logs is not None and not math.isfinite(float(logs["val_loss"])):
+            raise JobError(
+                f"the validation loss is {float(logs['val_loss'])} after epoch {epoch + 1}; "
+                f"{_REMEDY}"
             )
 
 

@@ -55,14 +55,14 @@ class AugmentationConfig:
         _check_range("augmentation.rotation", self.rotation, 0.0, 180.0)
         if not 0.05 <= self.zoom[0] <= self.zoom[1] <= 20.0:
             raise UsageError(
-                "augmentation.zoom must be a smaller and a larger factor between 0.05 and 20, "
+                "--augmentation.zoom must be a smaller and a larger factor between 0.05 and 20, "
                 f"found {self.zoom[0]} {self.zoom[1]}"
             )
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The settings of one training."""
+    """Trains a model on a dataset, on all local GPUs or on the CPU."""
 
     dataset: str
     """Folder of the dataset, as 'segflow ingest' writes it."""
@@ -127,9 +127,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         find_architecture(self.architecture)
         parse_loss(self.loss)
-        parse_devices(self.devices)
+        _, devices = parse_devices(self.devices)
         for name in ("filters", "depth", "epochs", "batch_size", "patience"):
             _check_positive(name, getattr(self, name), least=1)
+        check_batch_size(self.batch_size, devices or 1)  # auto is settled once it is known
         for name in ("learning_rate", "max_minutes"):
             _check_positive(name, getattr(self, name))
         _check_range("momentum", self.momentum, 0.0, 1.0)
@@ -169,13 +170,13 @@ def parse_loss(text: str) -> tuple[tuple[float, str], ...]:
         match = _TERM.fullmatch(part)
         if match is None or match[2] not in LOSS_NAMES:
             raise UsageError(
-                f"loss {text!r}: {part!r} is no loss; write a sum of {', '.join(LOSS_NAMES)}, "
+                f"--loss {text!r}: {part!r} is no loss; write a sum of {', '.join(LOSS_NAMES)}, "
                 "with factors if wanted, such as '0.7*ce+0.3*dice'"
             )
         terms.append((float(match[1] or 1), match[2]))
     names = [name for _, name in terms]
     if len(set(names)) < len(names) or not all(factor for factor, _ in terms):
-        raise UsageError(f"loss {text!r}: each loss must stand once, with a factor above 0")
+        raise UsageError(f"--loss {text!r}: each loss must stand once, with a factor above 0")
     return tuple(terms)
 
 
@@ -190,10 +191,21 @@ def parse_devices(text: str) -> tuple[Literal["auto", "cpu", "gpu"], int]:
     """
     match = _DEVICES.fullmatch(text)
     if match is None:
-        raise UsageError(f"devices must be auto, cpu:N or gpu:N with N from 1, found {text!r}")
+        raise UsageError(f"--devices must be auto, cpu:N or gpu:N with N from 1, found {text!r}")
     if match[1] is None:
         return "auto", 0
     return ("gpu" if match[1] == "gpu" else "cpu"), int(match[2])
+
+
+def check_batch_size(batch_size: int, replicas: int) -> None:
+    """Raises `UsageError` unless every replica gets the same number of images."""
+    if batch_size % replicas:
+        lower = batch_size - batch_size % replicas
+        better = f"{lower} or {lower + replicas}" if lower else str(replicas)
+        raise UsageError(
+            f"--batch-size {batch_size} cannot be split evenly over {replicas} devices; "
+            f"use {better}"
+        )
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
@@ -212,9 +224,9 @@ def steps_per_epoch(examples: int, batch_size: int) -> int:
 
 def _check_positive(name: str, value: float | None, least: float = 0) -> None:
     if value is not None and not (value > 0 and value >= least):
-        raise UsageError(f"{name.replace('_', '-')} must be positive, found {value}")
+        raise UsageError(f"--{name.replace('_', '-')} must be positive, found {value}")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise UsageError(f"{name.replace('_', '-')} must lie in {low} to {high}, found {value}")
+        raise UsageError(f"--{name.replace('_', '-')} must be {low} to {high}, found {value}")

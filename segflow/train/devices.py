@@ -32,17 +32,6 @@ def build_strategy(devices: str) -> tf.distribute.Strategy:
     return _strategy([f"GPU:{i}" for i in range(number)])
 
 
-def check_batch_size(batch_size: int, replicas: int) -> None:
-    """Raises `UsageError` unless every replica gets the same number of images."""
-    if batch_size % replicas:
-        lower = batch_size - batch_size % replicas
-        better = f"{lower} or {lower + replicas}" if lower else str(replicas)
-        raise UsageError(
-            f"--batch-size {batch_size} cannot be split evenly over {replicas} devices; "
-            f"use {better}"
-        )
-
-
 def _cpu_strategy(number: int) -> tf.distribute.Strategy:
     cpu = tf.config.list_physical_devices("CPU")[0]
 
@@ -53,9 +42,10 @@ def _cpu_strategy(number: int) -> tf.distribute.Strategy:
         )
 
     _configure(configure)
-    if len(tf.config.list_logical_devices("CPU")) < number:
+    enough = len(tf.config.list_logical_devices("CPU")) >= number
+    if not enough or tf.config.list_logical_devices("GPU"):
         raise UsageError(
-            f"--devices cpu:{number}: TensorFlow was already used in this process with fewer "
+            f"--devices cpu:{number}: TensorFlow was already used in this process with other "
             "devices; train in a fresh process"
         )
     return _strategy([f"CPU:{i}" for i in range(number)])

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from segflow.dataset import Dataset
@@ -15,9 +17,8 @@ from segflow.train.callbacks import (
     StopOnNonFiniteLoss,
     write_variables,
 )
-from segflow.train.class_weights import class_weights
-from segflow.train.config import TrainConfig, parse_loss, steps_per_epoch
-from segflow.train.devices import build_strategy, check_batch_size
+from segflow.train.config import TrainConfig, check_batch_size, parse_loss, steps_per_epoch
+from segflow.train.devices import build_strategy
 from segflow.train.input import evaluation_batches, training_batches
 from segflow.train.losses import build_loss
 from segflow.train.metrics import ConfusionMatrix
@@ -40,20 +41,34 @@ class Fitted:
     model: keras.Model
 
 
-def fit(config: TrainConfig, dataset: Dataset, console: Console) -> Fitted:
+def fit(
+    config: TrainConfig,
+    dataset: Dataset,
+    weights: NDArray[np.float32] | None,
+    console: Console,
+) -> Fitted:
     """Trains from the newest checkpoint in `config.output`, or from the start, to the end.
 
+    Args:
+        config: What to train, how, and where to.
+        dataset: What on.
+        weights: Of the classes, float32 [num_classes]; None for 1 each.
+        console: Where progress goes.
+
     Raises:
-        UsageError: The settings do not fit the devices or the data.
+        UsageError: The devices are not there, or do not fit the batch size.
         JobError: The loss is not finite.
     """
     keras.utils.set_random_seed(config.seed)
     strategy = build_strategy(config.devices)
     check_batch_size(config.batch_size, strategy.num_replicas_in_sync)
-    stored = checkpoint.load(Path(config.output) / STATE_FOLDER)
+    folder = Path(config.output) / STATE_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = checkpoint.load(folder)
     if stored is None or stored.state.stopped is None:
         with strategy.scope():
-            state, best_weights = _fit_epochs(config, dataset, stored, console)
+            model, metric = _compiled(config, dataset, weights)
+            state, best_weights = _fit_epochs(config, dataset, model, metric, stored, console)
     else:
         state, best_weights = stored.state, stored.best_weights
     model = _build(config, dataset)
@@ -62,12 +77,15 @@ def fit(config: TrainConfig, dataset: Dataset, console: Console) -> Fitted:
 
 
 def _fit_epochs(
-    config: TrainConfig, dataset: Dataset, stored: checkpoint.Checkpoint | None, console: Console
+    config: TrainConfig,
+    dataset: Dataset,
+    model: keras.Model,
+    metric: ConfusionMatrix,
+    stored: checkpoint.Checkpoint | None,
+    console: Console,
 ) -> tuple[TrainingState, checkpoint.Arrays]:
     """The state at the end and the weights of the best epoch; call it in the strategy's scope."""
     steps = steps_per_epoch(dataset.split("train").examples, config.batch_size)
-    metric = ConfusionMatrix(dataset.label_map.num_classes, dataset.label_map.ignore_id)
-    model = _compiled(config, dataset, metric, steps)
     start, best_weights = TrainingState(run_identity(config, dataset)), None
     if stored is not None:
         start, best_weights = stored.state, stored.best_weights
@@ -99,21 +117,17 @@ def _fit_epochs(
 
 
 def _compiled(
-    config: TrainConfig, dataset: Dataset, metric: ConfusionMatrix, steps: int
-) -> keras.Model:
-    model = _build(config, dataset)
-    label_map = dataset.label_map
-    loss = build_loss(
-        parse_loss(config.loss),
-        label_map.num_classes,
-        label_map.ignore_id,
-        class_weights(config.class_weights, dataset),
-    )
+    config: TrainConfig, dataset: Dataset, weights: NDArray[np.float32] | None
+) -> tuple[keras.Model, ConfusionMatrix]:
+    classes, ignore_id = dataset.label_map.num_classes, dataset.label_map.ignore_id
+    model, metric = _build(config, dataset), ConfusionMatrix(classes, ignore_id)
+    loss = build_loss(parse_loss(config.loss), classes, ignore_id, weights)
+    steps = steps_per_epoch(dataset.split("train").examples, config.batch_size)
     optimizer = build_optimizer(config, config.epochs * steps)
     # XLA is slower on CPUs for these models, and crashes under MirroredStrategy there.
     model.compile(optimizer, loss, metrics=[metric], jit_compile=False)
     optimizer.build(model.trainable_variables)
-    return model
+    return model, metric
 
 
 def _build(config: TrainConfig, dataset: Dataset) -> keras.Model:

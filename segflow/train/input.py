@@ -63,8 +63,8 @@ def training_batches(dataset: Dataset, config: TrainConfig, first_epoch: int) ->
 def evaluation_batches(dataset: Dataset, split_name: str, batch_size: int) -> tf.data.Dataset:
     """A split in stored order; the last batch is filled up with wholly ignored images.
 
-    The weights make a mean over the filled-up batches the mean over the split: examples /
-    (images with the filling) turned upside down for its examples, 0 for the filling.
+    An example weighs (examples + filling) / examples and the filling 0, so that Keras's mean over
+    all images of all batches is the mean over the split.
 
     Returns:
         (image, mask, weight): float32 [batch, h, w, 3], int32 [batch, h, w], float32 [batch].
@@ -107,7 +107,11 @@ class _Decoder:
 
     def __call__(self, record: Any) -> tuple[Any, Any, Any]:
         features = tf.io.parse_single_example(record, _FEATURES)
-        image = tf.io.decode_image(features["image/encoded"], channels=3, expand_animations=False)
+        # Reads PNG too; the accurate transform gives the very pixels that Pillow gives when
+        # labelling, the default one differs by up to 14 of 255.
+        image = tf.io.decode_jpeg(
+            features["image/encoded"], channels=3, dct_method="INTEGER_ACCURATE"
+        )
         mask = tf.io.decode_png(
             features["image/segmentation/class/encoded"], channels=1, dtype=self._mask_type
         )

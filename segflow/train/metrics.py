@@ -17,8 +17,8 @@ class ConfusionMatrix(keras.metrics.Metric):
 
     Args:
         num_classes: Number of classes n.
-        ignore_id: Pixels with this true id are dropped. So are ids that are no class: the input
-            pipeline refuses them before they come here.
+        ignore_id: Pixels with this true id are dropped. Other ids that are no class do not come
+            here: the input pipeline refuses them.
         name: Name of the metric.
     """
 
@@ -41,7 +41,7 @@ class ConfusionMatrix(keras.metrics.Metric):
         classes = self.num_classes
         truth = ops.cast(y_true, "int32")
         prediction = ops.cast(ops.argmax(y_pred, axis=-1), "int32")
-        kept = ops.logical_and(ops.not_equal(truth, self.ignore_id), truth < classes)
+        kept = ops.not_equal(truth, self.ignore_id)
         if sample_weight is not None:
             used = ops.not_equal(sample_weight, 0)
             kept = ops.logical_and(kept, ops.reshape(used, (-1, 1, 1)))

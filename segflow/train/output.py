@@ -30,8 +30,8 @@ def finished_bundle(config: TrainConfig, dataset: Dataset) -> Bundle | None:
     return bundle
 
 
-def prepare_output(config: TrainConfig, dataset: Dataset) -> None:
-    """Checks an output folder without a bundle and marks it as being trained in.
+def check_output(config: TrainConfig, dataset: Dataset) -> None:
+    """Checks that an output folder without a bundle is free for this training.
 
     Raises:
         UsageError: The folder holds something else, or an unfinished training that is not to be
@@ -55,7 +55,6 @@ def prepare_output(config: TrainConfig, dataset: Dataset) -> None:
             )
         asked = run_identity(config, dataset)
         _refuse_other(config.output, "a training with other settings", state.identity, asked)
-    (output / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
 
 
 def run_identity(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:

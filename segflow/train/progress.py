@@ -69,9 +69,7 @@ class ProgressReporter(keras.callbacks.Callback):
             self._console.print(
                 f"train: epoch {row.epoch} of {self._config.epochs}, loss {row.loss:.4f}, val loss "
                 f"{row.val_loss:.4f}, val mIoU {_score(row)}, {row.images_per_second:.1f} images/s"
-                + (f", {left:.0f} s left" if self._recorder.state.stopped is None else ""),
-                highlight=False,
-                soft_wrap=True,
+                + (f", {left:.0f} s left" if self._recorder.state.stopped is None else "")
             )
 
     def close(self) -> None:

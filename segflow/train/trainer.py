@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from segflow import scores, storage
+from segflow.console import plain_console
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.models.registry import find_architecture
 from segflow.train.bundle import MODEL_NAME, write_record
+from segflow.train.class_weights import class_weights
 from segflow.train.config import TrainConfig, steps_per_epoch
-from segflow.train.output import STATE_FOLDER, finished_bundle, prepare_output
+from segflow.train.output import STATE_FOLDER, check_output, finished_bundle
 from segflow.train.quiet import quiet_import
 
 if TYPE_CHECKING:
@@ -38,14 +40,14 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
         UsageError: The dataset, the settings or the output folder do not allow it.
         JobError: The training failed after it had begun.
     """
-    console = console or Console(stderr=True)
+    console = console or plain_console(stderr=True)
     dataset = Dataset.load(config.dataset)
     output = Path(config.output)
     if finished_bundle(config, dataset) is not None:
         console.print(f"{output}: this training is finished; nothing left to do")
     else:
         _check_dataset(dataset, config)
-        prepare_output(config, dataset)
+        check_output(config, dataset)
         _train(config, dataset, console)
     shutil.rmtree(output / STATE_FOLDER, ignore_errors=True)
     return output
@@ -62,9 +64,10 @@ def _check_dataset(dataset: Dataset, config: TrainConfig) -> None:
 
 
 def _train(config: TrainConfig, dataset: Dataset, console: Console) -> None:
+    weights = class_weights(config.class_weights, dataset)
     with quiet_import():  # takes seconds, so it comes after all that can be checked without it
         from segflow.train.fitting import fit
-    _write_bundle(config, dataset, fit(config, dataset, console))
+    _write_bundle(config, dataset, fit(config, dataset, weights, console))
 
 
 def _write_bundle(config: TrainConfig, dataset: Dataset, fitted: "Fitted") -> None:

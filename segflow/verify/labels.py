@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from segflow import storage
-from segflow.label.tables import decode
+from segflow.data.mask_formats import decode
 from segflow.verify.files import count_problems, file_problems, input_problems, rows
 
 

@@ -82,7 +82,7 @@ def test_labels_of_the_validation_frames_agree_with_evaluate(
     model, labels, scored = tmp_path / "model", tmp_path / "labels", tmp_path / "scores"
     segflow(
         *("train", "--dataset", small, "--devices", devices, "--filters", 8, "--batch-size", 8),
-        *("--max-minutes", 1, "--output", model),
+        *("--epochs", 4, "--output", model),
     )
     segflow("label", "--model", model, "--images", root / "val", "--output", labels)
     printed = segflow(
@@ -109,7 +109,7 @@ def test_labels_of_the_validation_frames_agree_with_evaluate(
     assert said is not None
     assert float(said[1]) == pytest.approx(camvid.mean_iou(root, "val", predicted), abs=1e-9)
     assert storage.read_json(scored / "metrics.json")["mean_iou"] == float(said[1])
-    # A minute teaches it road, sky and buildings: far above the 1/11 x share of a constant answer.
+    # Four epochs teach it road, sky and buildings; one class everywhere would score below 0.04.
     assert float(said[1]) > 0.15
     for folder in (small, model, labels, scored):
         segflow("verify", folder)

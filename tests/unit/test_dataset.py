@@ -194,7 +194,7 @@ def test_a_missing_shard_is_found(folder):
 
 def test_a_cut_shard_is_found(folder):
     (folder / "train-00001-of-00002.tfrecord").write_bytes(b"oth")
-    with pytest.raises(UsageError, match="3 bytes, the record says 5; it was cut"):
+    with pytest.raises(UsageError, match="3 bytes, the record says 5, so it was cut"):
         Dataset.load(folder).check_shards(["train"])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from segflow import storage
+from segflow.errors import JobError
 
 SPAWN = multiprocessing.get_context("spawn")
 MEGABYTE = 2**20
@@ -133,6 +134,46 @@ def test_a_reader_sees_the_old_or_the_new_and_never_a_mixture(tmp_path):
 # publish
 
 
+def _killed_while_writing(path, monkeypatch):
+    """Leaves what a kill leaves; the writer's own cleaning does not come to pass."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: 1 / 0)
+        patch.setattr("pathlib.Path.unlink", lambda *_, **__: None)
+        with pytest.raises(ZeroDivisionError):
+            storage.put(path, b"half")
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path, monkeypatch):
+    kept = [tmp_path / "a.json", tmp_path / "sub/.hidden", tmp_path / "sub/.b.json.backup"]
+    for path in kept:
+        storage.put(path, b"kept")
+    for path in (tmp_path / "a.json", tmp_path / "sub/b.json"):
+        _killed_while_writing(path, monkeypatch)
+    assert len(list(tmp_path.rglob(".*"))) == 4
+
+    storage.remove_scraps(tmp_path)
+
+    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted(kept)
+    storage.remove_scraps(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("write", [storage.put, storage.put_if_absent])
+def test_a_living_writer_whose_copy_was_removed_writes_it_again(tmp_path, monkeypatch, write):
+    fsync = os.fsync
+
+    def remove_once(number):
+        fsync(number)
+        monkeypatch.setattr(os, "fsync", fsync)
+        storage.remove_scraps(tmp_path)
+
+    monkeypatch.setattr(os, "fsync", remove_once)
+
+    write(tmp_path / "a.json", b"whole")
+
+    assert (tmp_path / "a.json").read_bytes() == b"whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
 def test_publish_moves_and_may_be_repeated(tmp_path):
     (tmp_path / "staged").write_bytes(b"data")
     for _ in range(2):
@@ -188,3 +229,41 @@ def test_sync_wants_a_file(tmp_path):
     storage.sync(tmp_path / "file")
     with pytest.raises(FileNotFoundError):
         storage.sync(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.ENOSPC, "written otherwise"),
+        RuntimeError("IO Error: could not write: No space left on device"),
+    ],
+)
+def test_a_full_disk_is_named(tmp_path, error):
+    mounted = storage.mount_point(tmp_path)
+    told = pytest.raises(OSError, match=f"no space left on the disk .* {mounted}: ")
+    with told as caught, storage.full_disk_named(tmp_path / "not" / "yet"):
+        raise error
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        ValueError("full"),
+        JobError("No space left on device"),
+    ],
+)
+def test_other_errors_stay_as_they_are(tmp_path, error):
+    with pytest.raises(type(error)) as caught, storage.full_disk_named(tmp_path):
+        raise error
+    assert caught.value is error
+
+
+def test_the_mount_point_is_the_nearest_above(tmp_path):
+    assert storage.mount_point("/") == Path("/")
+    mounted = storage.mount_point(tmp_path)
+    assert mounted.is_mount()
+    assert tmp_path.is_relative_to(mounted)

@@ -20,6 +20,9 @@ from segflow.errors import UsageError
 ENTRY_POINTS = "segflow.layouts"
 """Group of the entry points by which other packages add layouts; each is a class or object."""
 
+LIST_ALL = ("paired", "labelme")
+"""Layouts that take every file below `--images` (and `--masks`) for theirs."""
+
 _BUILT_IN: tuple[Layout, ...] = (
     Paired(),
     CamVid(),
@@ -32,7 +35,15 @@ _BUILT_IN: tuple[Layout, ...] = (
     Manifest(),
 )
 
-__all__ = ["ENTRY_POINTS", "Layout", "SourceFile", "SourcePaths", "find_layout", "layouts"]
+__all__ = [
+    "ENTRY_POINTS",
+    "LIST_ALL",
+    "Layout",
+    "SourceFile",
+    "SourcePaths",
+    "find_layout",
+    "layouts",
+]
 
 
 @functools.cache
@@ -77,6 +88,8 @@ def find_layout(name: str, paths: SourcePaths) -> tuple[Layout, str]:
     if fits:
         reasons = "; ".join(f"{layout.name} ({why})" for layout, why in fits)
         raise UsageError(f"--images {paths.images}: {reasons} all fit; choose one with --layout")
+    if paths.has_own_masks:  # listing them says what is wrong
+        return known["paired"], "--masks is given"
     if not glob.has_magic(paths.images) and not Path(paths.images).exists():
         raise UsageError(f"--images {paths.images}: no such folder")
     raise UsageError(

@@ -33,8 +33,7 @@ class Coco:
     def recognise(self, paths: SourcePaths) -> str | None:
         """There are annotation files by COCO's names, or --masks names JSON files."""
         if paths.has_own_masks:
-            asked = (paths.masks or "").endswith(".json")
-            return "--masks names JSON files" if asked else None
+            return "--masks names JSON files" if _asks_for_files(paths.masks or "") else None
         found = _own_files(Path(paths.images))
         return f"it holds {found[0].relative_to(paths.images)}" if found else None
 
@@ -64,6 +63,16 @@ class Coco:
             ignore_id=255 if len(entries) <= 255 else 65534,
             source=f"the categories of {files[0].path}",
         )
+
+
+def _asks_for_files(masks: str) -> bool:
+    """Whether `--masks` names annotation files; one that is there must hold what COCO's do."""
+    if not masks.endswith(".json"):
+        return False
+    try:
+        return not Path(masks).is_file() or b'"images"' in Path(masks).read_bytes()
+    except OSError:
+        return True  # reading it says why
 
 
 @dataclass(frozen=True)

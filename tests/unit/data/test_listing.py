@@ -154,7 +154,7 @@ def test_a_missing_folder_is_named_with_its_flag(tmp_path, source):
 def test_a_file_is_no_folder(tmp_path):
     _touch(tmp_path, "a.png")
 
-    with pytest.raises(UsageError, match="is a file, expected a folder or a glob"):
+    with pytest.raises(UsageError, match="is a file; expected a folder or a glob"):
         list(list_files(str(tmp_path / "a.png"), "--images"))
 
 

@@ -140,11 +140,12 @@ def test_lossless_webp_is_read_wherever_its_pixels_lie():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     other = Image.new("RGB", (4, 2), (0, 0, 7))
     plain, profiled = _lossless_webp(), _lossless_webp(icc_profile=profile)
+    padded = _lossless_webp(icc_profile=profile + bytes(1 - len(profile) % 2))
     animated = _lossless_webp(save_all=True, append_images=[other])
     assert b"ICCP" in profiled
     assert b"ANMF" in animated
 
-    for data in (plain, profiled, animated):
+    for data in (plain, profiled, padded, animated):
         assert decode_mask(data, LABELS, LIMITS).tolist() == IDS
 
 

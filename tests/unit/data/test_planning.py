@@ -231,6 +231,12 @@ def test_adding_data_moves_no_key_to_another_split(keys, added, seed):
     assert all(after[key] == split for key, split in before.items())
 
 
+def test_another_seed_splits_otherwise():
+    splits = [[choose_split(SHARES, seed, str(i)) for i in range(100)] for seed in (0, 0, 1)]
+
+    assert splits[0] == splits[1] != splits[2]
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_shares_are_about_as_asked_for(seed):
     counts = Counter(choose_split(SHARES, seed, f"street/{i:05d}") for i in range(4000))

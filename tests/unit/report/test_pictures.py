@@ -75,20 +75,6 @@ def test_errors_mark_wrong_pixels_but_not_ignored_ones() -> None:
     assert not red[:, :25].any()
 
 
-@pytest.mark.parametrize("kind", ["uint8", "uint16", "palette"])
-def test_stored_masks_are_decoded_exactly(kind: str) -> None:
-    ids = np.arange(12).reshape(3, 4).astype(np.uint8)
-    image = Image.fromarray(ids)
-    if kind == "uint16":
-        ids = (ids.astype(np.uint16) * 1000).astype(np.uint16)
-        image = Image.fromarray(ids)
-    if kind == "palette":
-        image.putpalette([7, 8, 9] * 12)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    assert np.array_equal(pictures.decode_ids(buffer.getvalue()), ids)
-
-
 @given(st.integers(1, 1000), st.integers(1, 1000))
 def test_a_mask_alone_keeps_its_shape(height: int, width: int) -> None:
     picture = pictures.mask(np.ones((height, width), np.uint8), _MAP, "x", "labels")

@@ -46,8 +46,9 @@ def write_dataset(
     label_map: LabelMap = LABELS,
     size: tuple[int, int] = SIZE,
     change: Any = lambda image, mask: (image, mask),
+    image_kind: str = "PNG",
 ) -> Path:
-    """Writes `counts[split]` examples per shard: PNG images, so that pixels are exact."""
+    """Writes `counts[split]` examples per shard; PNG images keep pixels exact."""
     rng = np.random.default_rng(5)
     rows: list[dict[str, Any]] = []
     splits: dict[str, Any] = {}
@@ -61,7 +62,13 @@ def write_dataset(
                     image, mask = change(*draw(rng, size))
                     key = f"{split}/{number}-{position}"
                     example = records.Record(
-                        encode(image), "png", encode(mask), *size, 3, f"{key}.png", key
+                        encode(image, image_kind),
+                        image_kind.lower(),
+                        encode(mask),
+                        *size,
+                        3,
+                        f"{key}.png",
+                        key,
                     )
                     records.write_frame(file, records.encode_example(example))
                     rows.append(_index_row(key, split, mask, label_map))

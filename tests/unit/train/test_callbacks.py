@@ -129,3 +129,11 @@ def test_a_loss_that_is_no_number_stops_and_says_where(loss):
     guard.on_train_batch_end(0, {"loss": 3.0})
     with pytest.raises(JobError, match=f"the loss is {loss} in epoch 3, batch 12;"):
         guard.on_train_batch_end(11, {"loss": loss})
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("-inf")])
+def test_weights_spoilt_by_the_last_batch_are_found_by_the_validation(loss):
+    guard = StopOnNonFiniteLoss()
+    guard.on_epoch_end(1, {"loss": 3.0, "val_loss": 2.0})
+    with pytest.raises(JobError, match=f"validation loss is {loss} after epoch 3;"):
+        guard.on_epoch_end(2, {"loss": 3.0, "val_loss": loss})

@@ -6,6 +6,7 @@ from segflow.errors import UsageError
 from segflow.train.config import (
     AugmentationConfig,
     TrainConfig,
+    check_batch_size,
     parse_devices,
     parse_loss,
     steps_per_epoch,
@@ -60,6 +61,7 @@ def test_what_is_no_devices_is_refused(text):
         {"depth": -1},
         {"epochs": 0},
         {"batch_size": 0},
+        {"batch_size": 3, "devices": "cpu:2"},
         {"patience": 0},
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
@@ -110,3 +112,16 @@ def test_an_epoch_leaves_out_what_does_not_fill_a_batch():
     assert steps_per_epoch(17, 8) == 2
     with pytest.raises(UsageError, match=r"7 examples, fewer than one batch of 8; .* at most 7"):
         steps_per_epoch(7, 8)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "replicas", "advice"),
+    [(9, 2, "use 8 or 10"), (3, 4, "use 4$"), (13, 4, "use 12 or 16")],
+)
+def test_a_batch_that_cannot_be_split_evenly_is_refused(batch_size, replicas, advice):
+    with pytest.raises(UsageError, match=advice):
+        check_batch_size(batch_size, replicas)
+
+
+def test_a_batch_that_can_be_split_evenly_is_fine():
+    check_batch_size(12, 4)

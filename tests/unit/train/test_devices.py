@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from segflow.errors import UsageError
-from segflow.train.devices import build_strategy, check_batch_size
+from segflow.train.devices import build_strategy
 from tests.requirements import ROOT
 
 
@@ -37,16 +37,3 @@ def test_replicas_asked_for_too_late_are_a_usage_error():
     tf.zeros(1)  # TensorFlow is in use from here on
     with pytest.raises(UsageError, match=r"cpu:64.*fresh process"):
         build_strategy("cpu:64")
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "replicas", "advice"),
-    [(9, 2, "use 8 or 10"), (3, 4, "use 4$"), (13, 4, "use 12 or 16")],
-)
-def test_a_batch_that_cannot_be_split_evenly_is_refused(batch_size, replicas, advice):
-    with pytest.raises(UsageError, match=advice):
-        check_batch_size(batch_size, replicas)
-
-
-def test_a_batch_that_can_be_split_evenly_is_fine():
-    check_batch_size(12, 4)

@@ -1,12 +1,15 @@
 """Reading shards: every example, exact masks, and an order that depends on (seed, epoch) alone."""
 
 import dataclasses
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
+from segflow.data import records
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.label_map import LabelClass, LabelMap
@@ -39,6 +42,19 @@ def test_batches_have_the_promised_types(dataset):
     images, masks = _batches(dataset, _config(dataset.folder))[0]
     assert (images.shape, images.dtype) == ((4, *SIZE, 3), np.float32)
     assert (masks.shape, masks.dtype) == ((4, *SIZE), np.int32)
+
+
+def test_jpeg_pixels_are_those_that_pillow_reads(tmp_path):
+    """Labelling and evaluation decode with Pillow: training must see the same picture."""
+    dataset = Dataset.load(write_dataset(tmp_path / "jpeg", {"train": [4]}, image_kind="JPEG"))
+    stored = {
+        key.decode(): image
+        for image, _, key in stored_examples(dataset, "train").as_numpy_iterator()
+    }
+    frames = records.read_frames(dataset.shard_paths("train")[0])
+    for record in map(records.decode_example, frames):
+        expected = np.asarray(Image.open(io.BytesIO(record.image)))
+        np.testing.assert_array_equal(stored[record.source_id], expected)
 
 
 def test_every_epoch_shows_every_example_once_in_another_order(dataset):
@@ -76,6 +92,16 @@ def test_augmentation_does_not_depend_on_the_batch_size(dataset):
         _images(_batches(dataset, _config(dataset.folder, batch_size=b))) for b in (2, 6)
     )
     assert small == large
+
+
+def test_examples_at_one_place_in_two_shards_are_augmented_differently(tmp_path):
+    """All examples show one picture: only their augmentation tells them apart."""
+    picture = np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+    folder = write_dataset(
+        tmp_path / "same", {"train": [3, 3]}, change=lambda _, mask: (picture, mask)
+    )
+    images = _images(_batches(Dataset.load(folder), _config(folder, batch_size=6, epochs=1)))
+    assert len(set(images)) == 6
 
 
 def test_an_example_is_augmented_anew_each_epoch(dataset):

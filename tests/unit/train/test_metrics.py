@@ -75,3 +75,13 @@ def test_it_starts_anew_after_a_reset():
     metric.reset_state()
     assert not metric.numpy().any()
     assert float(metric.result()["mean_iou"]) == 0
+
+
+def test_the_ignored_id_is_the_one_given():
+    truth, logits = _draw(4)
+    truth[truth == IGNORE] = 0
+    metric = ConfusionMatrix(CLASSES, ignore_id=1)
+    metric.update_state(truth, logits)
+    expected = scores.confusion_matrix(truth, logits.argmax(-1), CLASSES, ignore_id=1)
+    np.testing.assert_array_equal(metric.numpy(), expected)
+    assert not metric.numpy()[1].any()

@@ -156,5 +156,17 @@ def test_a_dataset_without_validation_is_refused(tmp_path):
     _refused(small_config(folder, tmp_path / "m"), r"split 'val'.*--splits")
 
 
+def test_class_weights_for_other_classes_are_found_first(dataset_folder, tmp_path):
+    (tmp_path / "weights.json").write_text('{"sky": 1}')
+    config = small_config(
+        dataset_folder, tmp_path / "m", class_weights=str(tmp_path / "weights.json")
+    )
+    _refused(config, "a weight for each of ground, disc, bar")
+
+
+def test_devices_that_are_not_there_leave_no_folder(dataset_folder, tmp_path):
+    _refused(small_config(dataset_folder, tmp_path / "m", batch_size=9, devices="gpu:9"), "gpu:9")
+
+
 def test_a_batch_larger_than_the_split_is_refused(dataset_folder, tmp_path):
     _refused(small_config(dataset_folder, tmp_path / "m", batch_size=13), "at most 12")

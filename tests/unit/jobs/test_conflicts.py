@@ -1,0 +1,82 @@
+"""Several runs and one output: what is committed is of one run, whole."""
+
+import shutil
+
+import pytest
+
+from segflow import storage
+from segflow.errors import JobError
+from segflow.jobs.commit import COMMITTED, commit, discard
+from tests.unit.jobs.tally import (
+    ALL,
+    RECORD,
+    CutOffError,
+    TallyJob,
+    finished,
+    require_whole,
+    row,
+    visible,
+)
+
+
+def test_a_second_run_cannot_overwrite_a_committed_one(tmp_path):
+    first, second = finished(tmp_path), finished(tmp_path, [row(i) for i in range(6)])
+    commit(ALL, first)
+    there = visible(tmp_path)
+
+    with pytest.raises(JobError, match=f"another run, {first.name}"):
+        commit(ALL, second)
+    assert visible(tmp_path) == there
+    assert commit(ALL, first).status == COMMITTED
+
+
+def test_a_second_run_cannot_publish_while_the_first_does(tmp_path, monkeypatch):
+    first, second = finished(tmp_path), finished(tmp_path, [row(i) for i in range(6)])
+    publish = storage.publish
+
+    def publish_and_be_disturbed(*arguments: object) -> None:
+        publish(*arguments)
+        monkeypatch.setattr(storage, "publish", publish)
+        with pytest.raises(JobError, match=f"another run, {first.name}"):
+            commit(ALL, second)
+
+    monkeypatch.setattr(storage, "publish", publish_and_be_disturbed)
+
+    assert commit(ALL, first).status == COMMITTED
+    require_whole(tmp_path)
+    assert storage.read_json(tmp_path / RECORD)["run"] == first.name
+
+
+def test_runs_with_records_of_their_own_do_not_hinder_each_other(tmp_path):
+    job = TallyJob(max_reject_fraction=1.0, per_run=True)
+    runs = [finished(tmp_path, job=job) for _ in range(2)]
+
+    assert [commit(job, run).status for run in runs] == [COMMITTED] * 2
+    assert all((tmp_path / run.name / RECORD).exists() for run in runs)
+
+
+@pytest.mark.parametrize("moment", [1, 2, 5, 8, 11])
+def test_discarding_a_run_takes_back_what_its_commit_had_published(tmp_path, cut_off, moment):
+    given_up, other = finished(tmp_path), finished(tmp_path, [row(1), row(2)])
+    cut_off(moment)
+    with pytest.raises(CutOffError):
+        commit(ALL, given_up)
+    cut_off(-1)
+
+    discard(ALL, given_up)
+
+    assert visible(tmp_path) == {}
+    assert not given_up.folder.exists()
+    assert commit(ALL, other).status == COMMITTED
+    assert visible(tmp_path).keys() == {"data/part-00000.txt", RECORD, "derived.txt"}
+
+
+def test_a_claim_of_a_run_that_is_gone_counts_no_more(tmp_path, cut_off):
+    gone, other = finished(tmp_path), finished(tmp_path, [row(1)])
+    cut_off(2)
+    with pytest.raises(CutOffError):
+        commit(ALL, gone)
+    cut_off(-1)
+    shutil.rmtree(gone.folder)
+
+    assert commit(ALL, other).status == COMMITTED

@@ -1,0 +1,67 @@
+"""Progress, as a log or a terminal shows it, read from the run's records."""
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from segflow.jobs import progress
+from segflow.jobs.run import Run
+from segflow.jobs.shard import finish_shard
+from tests.unit.jobs.tally import ALL, ROWS, new_run
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    return new_run(tmp_path, ROWS)
+
+
+def _wait_for(said: io.StringIO, text: str) -> None:
+    deadline = time.monotonic() + 20
+    while text not in said.getvalue():
+        assert time.monotonic() < deadline, said.getvalue()
+        time.sleep(0.01)
+
+
+def test_a_log_gets_a_line_now_and_then(run, monkeypatch):
+    monkeypatch.setattr(progress, "_POLL_S", 0.01)
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.02)
+    said = io.StringIO()
+
+    with progress.shown(run, "tally", Console(file=said, width=200)):
+        _wait_for(said, "tally: 0 of 3 shards, 0 of 5 images, 0.0 images/s\n")
+        finish_shard(ALL, run, ALL.open(), 1)
+        _wait_for(said, "tally: 1 of 3 shards, 2 of 5 images, ")
+        _wait_for(said, " s left\n")
+
+
+def test_what_was_done_before_counts_as_done_but_not_for_the_speed(run, monkeypatch):
+    monkeypatch.setattr(progress, "_POLL_S", 0.01)
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.0)
+    finish_shard(ALL, run, ALL.open(), 0)
+    said = io.StringIO()
+
+    with progress.shown(run, "tally", Console(file=said, width=200)):
+        _wait_for(said, "tally: 1 of 3 shards, 2 of 5 images, 0.0 images/s\n")
+
+
+def test_a_short_job_says_nothing(run):
+    said = io.StringIO()
+
+    with progress.shown(run, "tally", Console(file=said)):
+        pass
+
+    assert said.getvalue() == ""
+
+
+def test_a_terminal_gets_a_bar_that_ends_full(run):
+    said = io.StringIO()
+    console = Console(file=said, width=100, force_terminal=True)
+
+    with progress.shown(run, "tally", console):
+        for index in range(3):
+            finish_shard(ALL, run, ALL.open(), index)
+
+    assert "3/3" in said.getvalue()
+    assert "images/s" in said.getvalue()

@@ -1,0 +1,100 @@
+"""Folders of tiny images that are labelled as the command does, but for Beam and TensorFlow."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import numpy as np
+from PIL import Image
+from rich.console import Console
+
+from segflow import storage
+from segflow.jobs.commit import Outcome, commit
+from segflow.jobs.job import Job
+from segflow.jobs.launch import Launch
+from segflow.jobs.run import Run
+from segflow.jobs.shard import finish_shard
+from segflow.label.config import LabelConfig
+from segflow.label.labelling import LabelJob
+from segflow.label.planning import LabelPlan
+from segflow.label.prediction import Prediction
+from segflow.label_map import LabelClass, LabelMap
+
+LABELS = LabelMap((LabelClass(0, "sky"), LabelClass(1, "road"), LabelClass(2, "it's")))
+
+
+class FakePredictor:
+    """Takes the red channel for the class ids."""
+
+    def __init__(self, fingerprint: str) -> None:
+        self.bundle = SimpleNamespace(label_map=LABELS, fingerprint=fingerprint)
+
+    def segment(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        """One prediction for each image; class 2 has no pixel at the model's resolution."""
+        by_class = np.array([0.5, 0.75, np.nan])
+        return [Prediction(image[..., 0], 0.625, by_class) for image in images]
+
+
+def draw(path: Path, red: int = 1, size: tuple[int, int] = (2, 3)) -> Path:
+    """A picture whose upper left pixel is of class 0 and all others of class `red`."""
+    pixels = np.zeros((*size, 3), np.uint8)
+    pixels[..., 0] = red
+    pixels[0, 0] = 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
+    """What Beam would do, in a loop."""
+    work = job.open()
+    for index in range(run.shard_count):
+        finish_shard(job, run, work, index)
+    work.close()
+    commit(job, run)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A labels folder `output` of the images in `images`."""
+
+    images: Path
+    output: Path
+
+    def label(self, model: str = "model a", **changes: Any) -> Mapping[str, Any] | None:
+        """Labels what is new; the commit record, None if nothing was."""
+        options = {"images": str(self.images), "max_reject_fraction": 1.0, "shard_size": 2}
+        config = LabelConfig(model="m", output=str(self.output), **{**options, **changes})
+        outcome = self.launch(config, model)
+        return outcome and storage.read_json(self.output / f"runs/{outcome.run}.json")
+
+    def launch(self, config: LabelConfig, model: str) -> Outcome | None:
+        """Plans and works off a run."""
+        recorded = config.recorded() | {"model_fingerprint": model}
+        plan = LabelPlan(recorded["images"], self.output, model, config.shard_size)
+        job = LabelJob(config, LABELS, model)
+        console = Console(file=io.StringIO())
+        return Launch(job, self.output, recorded, (), plan)(console)
+
+    def planned(self, record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+        """The rows of a run's plan by image, relative to the folder of images."""
+        run = Run.load(self.output / "_runs" / record["run"])
+        rows = [row for index in range(run.shard_count) for row in run.rows(index)]
+        return {self.name(row["image_uri"]): row for row in rows}
+
+    def name(self, uri: str) -> str:
+        """An address relative to the folder of images."""
+        return str(Path(uri).relative_to(self.images))
+
+    def current(self, columns: str, view: str = "current_images") -> list[tuple[Any, ...]]:
+        """Rows of a view of `current.sql`; the address first and relative, in its order."""
+        with duckdb.connect() as connection:
+            connection.execute((self.output / "current.sql").read_text())
+            rows = connection.execute(
+                f"SELECT image_uri, {columns} FROM {view} ORDER BY ALL"
+            ).fetchall()
+        return [(self.name(row[0]), *row[1:]) for row in rows]

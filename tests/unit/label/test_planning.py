@@ -1,0 +1,224 @@
+"""Plans of label runs: what is new, changed or gone since the runs before."""
+
+import os
+
+import pytest
+
+from segflow import storage
+from segflow.errors import RejectCode, UsageError
+from segflow.label.planning import committed_records
+from tests.unit.label.batches import Labels, draw
+
+
+def _planned(labels: Labels, **changes: object) -> set[str] | None:
+    """Names of the images that a new run has labelled; None if there was nothing to do."""
+    record = labels.label(**changes)
+    return None if record is None else set(labels.planned(record))
+
+
+def test_a_row_says_where_the_image_lies_and_what_it_was_when_it_was_listed(labels):
+    path = draw(labels.images / "sub/a b%20c.png")
+
+    (row,) = labels.planned(labels.label()).values()
+
+    assert row == {
+        "key": "sub/a b%20c",
+        "image_uri": str(path),
+        "image_bytes": path.stat().st_size,
+        "image_mtime_ns": path.stat().st_mtime_ns,
+        "code": None,
+        "message": None,
+    }
+
+
+def test_all_images_are_planned_at_first_and_none_the_second_time(labels):
+    draw(labels.images / "a.png")
+    draw(labels.images / "b.png")
+
+    assert _planned(labels) == {"a.png", "b.png"}
+    assert _planned(labels) is None
+    assert len(committed_records(labels.output)) == 1
+
+
+def test_only_what_is_new_is_planned(labels):
+    draw(labels.images / "a.png")
+    labels.label()
+    draw(labels.images / "b.png")
+
+    assert _planned(labels) == {"b.png"}
+    assert _planned(labels) is None
+
+
+@pytest.mark.parametrize("change", ["size", "time"])
+def test_what_has_changed_is_planned(labels, change):
+    draw(labels.images / "a.png")
+    path = draw(labels.images / "b.png")
+    labels.label()
+    if change == "size":
+        mtime_ns = path.stat().st_mtime_ns
+        draw(path, size=(40, 50))
+        os.utime(path, ns=(mtime_ns, mtime_ns))
+    else:
+        os.utime(path, ns=(5, 5))
+
+    assert _planned(labels) == {"b.png"}
+
+
+def test_a_change_that_is_taken_back_is_a_change(labels):
+    path = draw(labels.images / "a.png")
+    first = path.read_bytes(), path.stat().st_mtime_ns
+    labels.label()
+    draw(path, size=(40, 50))
+    labels.label()
+    path.write_bytes(first[0])
+    os.utime(path, ns=(first[1], first[1]))
+
+    assert _planned(labels) == {"a.png"}
+    assert labels.current("height") == [("a.png", 2)]
+
+
+def test_what_was_rejected_is_not_tried_again_until_it_changes(labels):
+    draw(labels.images / "a.png")
+    (labels.images / "broken.png").write_text("no picture")
+    record = labels.label()
+    assert record["inputs"]["by_code"] == {"unreadable": 1}
+
+    assert _planned(labels) is None
+    draw(labels.images / "broken.png")
+    assert _planned(labels) == {"broken.png"}
+
+
+def test_what_listing_refuses_is_planned_with_its_code_and_not_again(labels):
+    draw(labels.images / "a.png")
+    (labels.images / "link.png").symlink_to(draw(labels.images.parent / "outside.png"))
+
+    record = labels.label()
+
+    assert labels.planned(record)["link.png"]["code"] == RejectCode.OUTSIDE_ROOT
+    assert record["inputs"]["by_code"] == {"outside_root": 1}
+    assert _planned(labels) is None
+
+
+def test_with_another_model_everything_is_planned(labels):
+    draw(labels.images / "a.png")
+    labels.label(model="model a")
+
+    assert _planned(labels, model="model b") == {"a.png"}
+    assert _planned(labels, model="model b") is None
+    assert _planned(labels, model="model a") is None
+
+
+def test_what_is_gone_is_a_run_without_shards(labels):
+    draw(labels.images / "a.png")
+    path = draw(labels.images / "b.png")
+    labels.label()
+    path.unlink()
+
+    record = labels.label()
+
+    assert record["gone"] == [str(path)]
+    assert record["inputs"]["listed"] == 0
+    assert record["files"] == []
+    assert labels.label() is None
+
+
+def test_what_is_gone_is_said_once_and_by_the_run_that_also_finds_what_is_new(labels):
+    draw(labels.images / "a.png")
+    path = draw(labels.images / "b.png")
+    labels.label()
+    path.unlink()
+    draw(labels.images / "c.png")
+
+    second = labels.label()
+    draw(labels.images / "d.png")
+    third = labels.label()
+
+    assert second["gone"] == [str(path)]
+    assert set(labels.planned(second)) == {"c.png"}
+    assert third["gone"] == []
+
+
+def test_what_comes_back_is_planned_though_it_is_as_it_was(labels):
+    draw(labels.images / "a.png")
+    path = draw(labels.images / "b.png")
+    labels.label()
+    path.rename(labels.images.parent / "kept")
+    labels.label()
+    (labels.images.parent / "kept").rename(path)
+
+    assert _planned(labels) == {"b.png"}
+    assert [row[0] for row in labels.current("height")] == ["a.png", "b.png"]
+    assert labels.label() is None
+    path.unlink()
+    assert labels.label()["gone"] == [str(path)]
+
+
+def test_images_of_another_source_are_not_gone(labels):
+    draw(labels.images / "one/a.png")
+    draw(labels.images / "two/b.png")
+    labels.label(images=str(labels.images / "one"))
+
+    record = labels.label(images=str(labels.images / "two"))
+
+    assert record["gone"] == []
+    assert set(labels.planned(record)) == {"two/b.png"}
+
+
+def test_images_that_another_source_has_dealt_with_are_not_planned_again(labels):
+    draw(labels.images / "one/a.png")
+    labels.label(images=str(labels.images / "one"))
+
+    assert _planned(labels, images=f"{labels.images}/**/*.png") is None
+
+
+def test_the_same_folder_from_elsewhere_is_the_same_source(labels, monkeypatch):
+    path = draw(labels.images / "a.png")
+    labels.label()
+    monkeypatch.chdir(labels.images.parent)
+
+    assert _planned(labels, images="images") is None
+    path.unlink()
+    draw(labels.images / "b.png")
+    assert labels.label(images="images/")["gone"] == [str(path)]
+
+
+def test_what_an_uncommitted_run_has_planned_counts_for_nothing(labels):
+    draw(labels.images / "a.png")
+    record = labels.label()
+    (labels.output / f"runs/{record['run']}.json").unlink()
+
+    assert _planned(labels) == {"a.png"}
+
+
+def test_no_images_are_an_error_and_not_all_gone(labels):
+    path = draw(labels.images / "a.png")
+    labels.label()
+    path.unlink()
+
+    with pytest.raises(UsageError, match=r"--images .*: no images found"):
+        labels.label()
+
+
+def test_records_are_read_oldest_first(labels):
+    for name in ("a", "b", "c"):
+        draw(labels.images / f"{name}.png")
+        labels.label()
+    (labels.output / "runs/notes.txt").touch()
+
+    runs = [record["run"] for record in committed_records(labels.output)]
+
+    assert runs == sorted(runs)
+    assert len(runs) == 3
+    assert committed_records(labels.output / "nothing") == []
+
+
+def test_images_lie_in_shards_in_an_order_of_their_own(labels):
+    """Neighbours in a folder are spread, so that no shard gets all the large ones."""
+    for number in range(9):
+        draw(labels.images / f"{number}.png")
+
+    names = list(labels.planned(labels.label()))
+
+    assert sorted(names) == [f"{n}.png" for n in range(9)] != names
+    record = storage.read_json(next((labels.output / "runs").iterdir()))
+    assert len([f for f in record["files"] if f["path"].startswith("images/")]) == 5

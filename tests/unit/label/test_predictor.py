@@ -1,0 +1,147 @@
+"""A bundle at work: masks at the images' own size, confidences at the model's."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segflow.data.resize import place, resize_image
+from segflow.errors import UsageError
+from segflow.label.predictor import Predictor, load_bundle
+from segflow.label_map import LabelClass, LabelMap
+from tests.bundles import write_bundle
+
+SIZE = (12, 16)
+COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "grey": (128, 128, 128)}
+LABELS = LabelMap(tuple(LabelClass(i, name, rgb) for i, (name, rgb) in enumerate(COLORS.items())))
+
+
+@pytest.fixture(scope="module", params=["stretch", "letterbox"])
+def predictor(request, tmp_path_factory) -> Predictor:
+    """Each pixel is of the class whose colour is nearest; grey is what a letterbox pads with."""
+    folder = tmp_path_factory.mktemp("bundle") / "model"
+    return load_bundle(write_bundle(folder, LABELS, SIZE, request.param), batch_size=3)
+
+
+def _image(height: int, width: int, share: float = 0.5) -> np.ndarray:
+    """Red on the left, green on the right."""
+    image = np.zeros((height, width, 3), np.uint8)
+    edge = round(width * share)
+    image[:, :edge, 0], image[:, edge:, 1] = 255, 255
+    return image
+
+
+def _probabilities(predictor: Predictor, image: np.ndarray) -> np.ndarray:
+    """Class probabilities where the model sees the image, padding left out, [h, w, 3]."""
+    placement = place(image.shape[:2], SIZE, predictor.bundle.resize)
+    seen = resize_image(image, placement)[placement.box] / 127.5 - 1
+    colors = LABELS.palette() / 127.5 - 1
+    logits = 2 * seen @ colors.T - (colors**2).sum(1)
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("size", [(12, 16), (24, 32), (40, 20), (5, 90), (1, 1), (301, 7)])
+def test_masks_have_the_size_of_their_image(predictor, size):
+    (prediction,) = predictor.segment([_image(*size)])
+
+    assert prediction.mask.shape == size
+    assert prediction.mask.dtype == np.uint8
+
+
+def test_left_is_red_and_right_is_green(predictor):
+    mask = predictor.predict(_image(60, 80))
+
+    assert (mask[:, :37] == 0).all()
+    assert (mask[:, 43:] == 1).all()
+
+
+def test_at_the_models_size_each_pixel_is_the_models(predictor):
+    noise = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+
+    mask = predictor.predict(noise)
+
+    assert np.array_equal(mask, _probabilities(predictor, noise).argmax(-1))
+
+
+def test_logits_and_not_classes_are_enlarged(predictor):
+    """So an edge is smooth: of an image in two halves and a bit, the bit shows in the mask."""
+    masks = [predictor.predict(_image(120, 160, share)) for share in (0.5, 0.52)]
+
+    assert (masks[0] != masks[1]).any()
+
+
+@pytest.mark.parametrize("size", [(12, 16), (10, 40), (40, 10)])
+def test_confidences_are_means_over_what_the_model_sees_of_the_image(predictor, size):
+    image = _image(*size, share=0.3)
+    probabilities = _probabilities(predictor, image)
+    best = probabilities.argmax(-1)
+
+    (prediction,) = predictor.segment([image])
+
+    assert prediction.confidence == pytest.approx(probabilities.max(-1).mean(), abs=1e-6)
+    for class_id in (0, 1):
+        expected = probabilities.max(-1)[best == class_id].mean()
+        assert prediction.class_confidence[class_id] == pytest.approx(expected, abs=1e-6)
+    assert np.isnan(prediction.class_confidence[2])  # grey: nothing but padding
+
+
+def test_neither_batch_nor_place_in_it_changes_a_prediction(predictor):
+    images = [_image(20 + i, 30 - i, share=i / 7) for i in range(7)]
+
+    together = predictor.segment(images)
+
+    for image, prediction in zip(images, together, strict=True):
+        (alone,) = predictor.segment([image])
+        assert np.array_equal(alone.mask, prediction.mask)
+        assert alone.confidence == prediction.confidence
+
+
+def test_several_threads_may_share_a_predictor(predictor):
+    images = [_image(20 + i, 30) for i in range(12)]
+    expected = [predictor.predict(image) for image in images]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(predictor.predict, images))
+
+    assert all(map(np.array_equal, found, expected))
+
+
+def test_one_image_gives_an_array_and_several_a_list(predictor):
+    images = [_image(4, 6), _image(4, 6)]
+
+    assert predictor.predict(images[0]).shape == (4, 6)
+    assert [mask.shape for mask in predictor.predict(images)] == [(4, 6)] * 2
+    assert [mask.shape for mask in predictor.predict(np.stack(images))] == [(4, 6)] * 2
+    assert predictor.predict([]) == []
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 6), np.uint8),
+        np.zeros((4, 6, 4), np.uint8),
+        np.zeros((4, 6, 3), np.float32),
+        np.zeros((4, 6, 3), np.uint16),
+    ],
+)
+def test_what_is_no_rgb_image_is_refused_with_what_it_is(predictor, image):
+    with pytest.raises(ValueError, match=rf"uint8 \[height, width, 3\]; found {image.dtype}"):
+        predictor.segment([image])
+
+
+def test_many_classes_make_16_bit_masks(tmp_path):
+    colors = [(i % 7 * 40, i // 7 % 7 * 40, i // 49 * 40) for i in range(300)]
+    labels = LabelMap(tuple(LabelClass(i, str(i), rgb) for i, rgb in enumerate(colors)), 65535)
+    predictor = load_bundle(write_bundle(tmp_path / "model", labels, (2, 2)), batch_size=1)
+
+    mask = predictor.predict(np.full((2, 2, 3), colors[299], np.uint8))
+
+    assert mask.dtype == np.uint16
+    assert (mask == 299).all()
+
+
+def test_no_bundle_is_a_users_mistake(tmp_path: Path):
+    with pytest.raises(UsageError, match="holds no bundle"):
+        load_bundle(tmp_path)
