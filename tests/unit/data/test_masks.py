@@ -155,6 +155,7 @@ def test_lossless_webp_is_read_wherever_its_pixels_lie():
         ("JPEG", {"quality": 100}),
         ("WEBP", {}),
         ("WEBP", {"exif": b"Exif\0\0 VP8L VP8L"}),
+        ("MPO", {"save_all": True, "append_images": [Image.new("RGB", (16, 16))]}),
         ("JPEG2000", {}),
         ("AVIF", {}),
         ("TIFF", {"compression": "jpeg"}),

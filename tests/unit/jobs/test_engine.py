@@ -1,21 +1,35 @@
 """The engine's transform, built without running and run in this process."""
 
+import io
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from rich.console import Console
 
 from segflow.errors import JobError
 from segflow.jobs.commit import COMMITTED, last_outcome
 from segflow.jobs.engine import RunShards
-from segflow.jobs.run import Run
+from segflow.jobs.launch import Launch, Planned
+from segflow.jobs.run import Run, complete_runs
 from segflow.jobs.runner import work_off
 from segflow.jobs.shard import finish_shard
-from tests.unit.jobs.tally import ALL, FEW, RECORD, ROWS, TallyJob, new_run, row, visible
+from tests.unit.jobs.tally import (
+    ALL,
+    FEW,
+    RECORD,
+    ROWS,
+    TallyJob,
+    new_run,
+    row,
+    visible,
+    write_plan,
+)
 
 IN_MEMORY = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
 
@@ -140,6 +154,28 @@ def test_a_failure_is_one_line_with_its_cause_and_what_to_do(tmp_path):
     assert "Input/output error; finished shards are kept, run the same command" in message
     assert "while running" not in message
     assert run.record_path(0).exists()
+
+
+def test_a_launch_that_failed_is_gone_on_with_by_the_next(tmp_path):
+    broken, output = tmp_path / "3", tmp_path / "output"
+    broken.touch()
+
+    def plan(folder: Path) -> Planned:
+        return Planned(write_plan(folder, [row(i) for i in range(4)]))
+
+    launch = Launch(TallyJob(broken=broken), output, {}, (), plan, IN_MEMORY)
+    console = Console(file=io.StringIO())
+    with pytest.raises(JobError):
+        launch(console)
+    assert visible(output) == {}
+    (run,) = complete_runs(output)
+    first = run.record_path(0).stat()
+    broken.unlink()
+
+    outcome = launch(console)
+
+    assert outcome is not None and (outcome.run, outcome.accepted) == (run.name, 4)
+    assert run.record_path(0).stat() == first  # found, not done again
 
 
 def test_a_failed_commit_says_why(tmp_path):

@@ -181,6 +181,16 @@ def test_a_half_planned_run_is_removed(tmp_path):
     assert not half.exists()
 
 
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    scraps = [tmp_path / f"_runs/{name}.{'0' * 32}" for name in (".lock.json", "r/records/.0.json")]
+    for scrap in scraps:
+        storage.put(scrap, b"half")
+
+    _launch(tmp_path)
+
+    assert not [path for path in tmp_path.rglob(".*") if path in scraps]
+
+
 def test_too_many_rejects_end_with_their_numbers_and_place(tmp_path):
     with pytest.raises(RejectBudgetError) as caught:
         _launch(tmp_path, rows=ROWS, job=FEW)
