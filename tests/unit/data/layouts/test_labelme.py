@@ -5,8 +5,11 @@ import base64
 import numpy as np
 import pytest
 
+from segflow.data.command import ingest
+from segflow.data.config import IngestConfig
 from segflow.data.layouts import SourcePaths, find_layout
 from segflow.data.layouts.labelme import LabelMe
+from segflow.errors import UsageError
 from segflow.label_map import LabelMap
 from tests.unit.data.layouts import trees
 from tests.unit.data.pictures import encode
@@ -126,3 +129,13 @@ def test_auto_recognises_a_list_of_shapes_but_no_other_json(tmp_path):
 
     assert (layout.name, why) == ("labelme", "a.json holds a list of shapes")
     assert LabelMe().recognise(SourcePaths(str(tmp_path / "no"))) is None
+
+
+def test_an_output_among_the_images_is_refused(tmp_path):
+    root = trees.draw(tmp_path / "set", ("a.jpg",))
+    trees.write(root / "a.json", _json(_shape("x", SQUARE)))
+    config = IngestConfig(images=str(root), output=str(root / "out"), image_size="4x6")
+
+    with pytest.raises(UsageError, match="lies in --images .*; choose a folder outside"):
+        ingest(config)
+    assert not (root / "out").exists()

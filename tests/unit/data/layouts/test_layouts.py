@@ -230,3 +230,13 @@ def test_another_packages_fault_is_said_to_be_its(plugin, code, why):
     plugin(code, "placed:Placed")
     with pytest.raises(UsageError, match=why):
         find_layout("auto", SourcePaths("anywhere"))
+
+
+@pytest.mark.parametrize(
+    ("content", "layout"), [('{"classes": []}', "paired"), ('{"images": []}', "coco")]
+)
+def test_a_json_file_as_masks_is_cocos_if_it_lists_images(tmp_path, content, layout):
+    path = tmp_path / "a.json"
+    path.write_text(content)
+
+    assert find_layout("auto", SourcePaths(str(tmp_path), str(path)))[0].name == layout
