@@ -137,11 +137,11 @@ def _hashes(folder):
 
 
 def test_a_module_is_the_same_program_as_its_command(pairs, tmp_path):
-    flags = {name: pairs.flags(tmp_path / name) for name in ("command", "module")}
+    flags = {name: pairs.flags(tmp_path / name) for name in ("command", "modules")}
     command = run_program("ingest", *flags["command"], IN_MEMORY)
-    module = run_program(*flags["module"], IN_MEMORY, module="pipelines.ingest")
+    module = run_program(*flags["modules"], IN_MEMORY, module="pipelines.ingest")
     assert (command.code, command.errors) == (module.code, module.errors) == (0, [])
-    assert command.out.replace("/command", "/module") == module.out
+    assert command.out.replace("/command", "/modules") == module.out
     assert _hashes(tmp_path / "command") == _hashes(tmp_path / "module")
 
 

@@ -136,6 +136,6 @@ def test_an_output_among_the_images_is_refused(tmp_path):
     trees.write(root / "a.json", _json(_shape("x", SQUARE)))
     config = IngestConfig(images=str(root), output=str(root / "out"), image_size="4x6")
 
-    with pytest.raises(UsageError, match="lies in --images .*; choose a folder outside"):
+    with pytest.raises(UsageError, match=r"lies in --images .*; choose a folder outside"):
         ingest(config)
     assert not (root / "out").exists()
