@@ -142,7 +142,7 @@ def test_a_module_is_the_same_program_as_its_command(pairs, tmp_path):
     module = run_program(*flags["modules"], IN_MEMORY, module="pipelines.ingest")
     assert (command.code, command.errors) == (module.code, module.errors) == (0, [])
     assert command.out.replace("/command", "/modules") == module.out
-    assert _hashes(tmp_path / "command") == _hashes(tmp_path / "module")
+    assert _hashes(tmp_path / "command") == _hashes(tmp_path / "modules")
 
 
 def test_a_config_file_replaces_the_command_line(pairs, tmp_path, capfd):
