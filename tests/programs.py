@@ -14,7 +14,7 @@ from pipelines import main
 # Lines on stderr that report progress and are no complaint.
 _PROGRESS = re.compile(
     r"layout \w+: |\w+: going on with run |.*: complete already, |"
-    r"\w+: \d+ of \d+ shards, .* images/s|epoch |$"
+    r"\w+: \d+ of \d+ shards, .* images/s|train: epoch \d+ of |$"
 )
 IN_MEMORY = "--direct_running_mode=in_memory"
 BEAM_COMMANDS = ("ingest", "evaluate", "label")

@@ -1,6 +1,6 @@
 """The plan of a label run: what is new or changed since the runs before it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from segflow import hashing, storage
+from segflow import hashing, outputs, storage
 from segflow.data.listing import list_files
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
 from segflow.jobs.plan import PlanWriter, connect, write_listing
 from segflow.jobs.run import RUNS_FOLDER
-from segflow.label.labelling import RECORDS_FOLDER
 
 _LISTING = pa.schema(
     {
@@ -129,11 +128,10 @@ class LabelPlan:
         connection.execute(_KNOWN)
 
 
-def committed_records(output: Path) -> list[Mapping[str, Any]]:
-    """The commit records of a labels folder, oldest first."""
-    folder = output / RECORDS_FOLDER
-    return [
-        storage.read_json(folder / name)
-        for name in storage.names_in(folder)
-        if name.endswith(".json")
-    ]
+def committed_records(output: Path) -> Sequence[Mapping[str, Any]]:
+    """The commit records of a labels folder, oldest first.
+
+    Raises:
+        UsageError: One is not sound.
+    """
+    return outputs.read_records(output, outputs.LABELS)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segflow import storage
+from segflow import outputs
 from segflow.data import mask_formats
 from segflow.data.decode import read_rgb
 from segflow.errors import RejectError
@@ -13,8 +13,6 @@ from segflow.report import pictures, sections, tables
 from segflow.report.pictures import Card
 from segflow.report.render import percent, render, score
 from segflow.report.tables import Tables
-
-RECORDS = "runs/*.json"
 
 _TYPICAL = 6
 _EXTREME = 3  # of the least certain, and of the most certain
@@ -52,7 +50,7 @@ def page(folder: Path) -> str:
     Raises:
         UsageError: The label map in the newest run's record is not sound.
     """
-    runs = [storage.read_json(path) for path in sorted(folder.glob(RECORDS), reverse=True)]
+    runs = outputs.read_records(folder, outputs.LABELS)[::-1]
     model = runs[0]["model"]
     label_map = LabelMap.from_dict(model["label_map"], f"{folder}: run {runs[0]['run']}")
     ours = [run for run in runs if run["model"]["fingerprint"] == model["fingerprint"]]

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from segflow import outputs
 from segflow.errors import UsageError
 from segflow.verify import bundle, dataset, evaluation, labels
 
-_CHECKS: dict[str, tuple[str, Callable[[Path], Iterator[str]]]] = {
-    "dataset.json": ("dataset", dataset.problems),
-    "bundle.json": ("model bundle", bundle.problems),
-    "metrics.json": ("evaluation", evaluation.problems),
-    "runs": ("labels", labels.problems),
+_CHECKS: dict[outputs.Kind, Callable[[Path], Iterator[str]]] = {
+    outputs.DATASET: dataset.problems,
+    outputs.BUNDLE: bundle.problems,
+    outputs.EVALUATION: evaluation.problems,
+    outputs.LABELS: labels.problems,
 }
 
 
@@ -27,8 +28,14 @@ def verify(folder: Path | str) -> tuple[str, list[str]]:
         UsageError: The folder is missing or holds no commit record.
     """
     folder = Path(folder)
-    for name, (kind, problems) in _CHECKS.items():
-        if (folder / name).exists():
-            return kind, list(problems(folder))
-    state = "holds no commit record" if folder.is_dir() else "does not exist"
-    raise UsageError(f"{folder}: {state}; expected {', '.join(_CHECKS)} in it")
+    kind = outputs.find_kind(folder)
+    found: list[str] = []
+    try:
+        outputs.read_records(folder, kind)
+        for problem in _CHECKS[kind](folder):
+            found.append(problem)
+    except UsageError as error:
+        found.append(str(error))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        found.append(f"{folder / kind.records}: not as segflow writes it: {error!r}")
+    return kind.name, found

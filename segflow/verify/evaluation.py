@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from segflow import scores, storage
+from segflow import outputs, scores
 from segflow.label_map import LabelMap
 from segflow.verify.files import count_problems, file_problems, input_problems, rows
 
 
 def problems(folder: Path) -> Iterator[str]:
     """Every disagreement between `metrics.json` and the tables."""
-    record = storage.read_json(folder / "metrics.json")
+    (record,) = outputs.read_records(folder, outputs.EVALUATION)
     damaged = list(file_problems(folder, record["files"]))
     yield from damaged
     yield from input_problems(record["inputs"])

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from segflow import storage
+from segflow import outputs
 from segflow.data.mask_formats import decode
 from segflow.verify.files import count_problems, file_problems, input_problems, rows
 
 
 def problems(folder: Path) -> Iterator[str]:
     """Every disagreement between the runs' records and their tables."""
-    for name in storage.names_in(folder / "runs"):
-        record = storage.read_json(folder / "runs" / name)
+    for record in outputs.read_records(folder, outputs.LABELS):
         for problem in _run_problems(folder, record):
             yield f"run {record['run']}: {problem}"
 

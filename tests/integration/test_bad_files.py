@@ -11,7 +11,8 @@ from PIL import Image
 
 from segflow.data.records import decode_example, read_frames
 from segflow.label_map import LabelClass, LabelMap
-from tests.drawn import Pairs, decode, encode, rows_of, scene
+from tests.bundles import write_bundle
+from tests.drawn import LABELS, Pairs, decode, encode, rows_of, scene
 from tests.programs import run_here, run_program
 
 _LARGE = (240, 320)  # files long enough to be cut behind their header
@@ -158,6 +159,43 @@ def test_an_image_stored_on_its_side_is_aligned_with_a_mask_drawn_on_the_upright
     record = stored["turned-aligned"]
     np.testing.assert_array_equal(decode(record.image), image)
     np.testing.assert_array_equal(decode(record.mask), mask)
+
+
+LABEL_REJECTS = {
+    "bomb": "too_large",
+    "cut-jpeg": "unreadable",
+    "cut-png": "unreadable",
+    "empty": "unreadable",
+    "text": "unreadable",
+}
+
+
+def test_label_rejects_the_same_images(ingested, tmp_path, capfd):
+    model = write_bundle(tmp_path / "model", LABELS)
+    flags = [f"--images={ingested.pairs.images}", "--max-reject-fraction=0.5"]
+    ran = run_here(capfd, "label", f"--model={model}", *flags, f"--output={tmp_path / 'out'}")
+    assert (ran.code, ran.errors) == (0, [])
+    rejects = rows_of(tmp_path / "out", "rejects")
+    assert {row["key"]: row["code"] for row in rejects} == LABEL_REJECTS
+    assert {row["mask_uri"] for row in rejects} == {None}
+    labelled = {row["image_uri"]: row for row in rows_of(tmp_path / "out", "images")}
+    turned = labelled[f"{ingested.pairs.images}/turned-aligned.png"]
+    image, truth = scene(0)
+    mask = decode(turned["mask"])
+    assert (turned["height"], turned["width"]) == mask.shape == image.shape[:2]
+    np.testing.assert_array_equal(mask[1:], truth[1:])  # the first row of the truth is ignored
+
+
+def test_evaluate_rejects_the_same_pairs(ingested, tmp_path, capfd):
+    model = write_bundle(tmp_path / "model", LABELS)
+    pairs = [f"--images={ingested.pairs.images}", f"--masks={ingested.pairs.masks}"]
+    flags = [*pairs, "--max-reject-fraction=1", f"--output={tmp_path / 'out'}"]
+    ran = run_here(capfd, "evaluate", f"--model={model}", *flags)
+    assert (ran.code, ran.errors) == (0, [])
+    found = {
+        row["key"]: (row["code"], row["message"]) for row in rows_of(tmp_path / "out", "rejects")
+    }
+    assert found == {key: (row["code"], row["message"]) for key, row in ingested.rejects.items()}
 
 
 def test_a_label_map_that_lacks_one_colour_rejects_the_masks_that_have_it(tmp_path, capfd):

@@ -158,6 +158,43 @@ def test_verify_tells_every_damaged_shard(dataset, capfd):
         assert f"{dataset}/{name}.tfrecord: " in ran.out
 
 
+@pytest.fixture(scope="module")
+def whole_labels(whole_model, pairs):
+    output = pairs.folder / "labels"
+    flags = [f"--model={whole_model}", f"--images={pairs.images}", f"--output={output}"]
+    assert run_program("label", *flags, IN_MEMORY).code == 0
+    return output
+
+
+def test_verify_tells_damaged_labels(whole_labels, tmp_path, capfd):
+    folder = shutil.copytree(whole_labels, tmp_path / "labels")
+    assert run_here(capfd, "verify", folder).code == 0
+    (areas,) = folder.glob("areas/**/*.parquet")
+    _alter(areas)
+    ran = run_here(capfd, "verify", folder)
+    assert (ran.code, ran.line) == (
+        1,
+        f"segflow verify: {folder}: labels with 1 problem, listed above",
+    )
+    assert f"{areas}: its SHA-256 is not the recorded one" in ran.out
+
+
+@pytest.mark.parametrize("text", ["{", "", "[]", "{}", '{"files": null}'])
+@pytest.mark.parametrize("kind", ["dataset", "model", "labels"])
+def test_a_record_that_cannot_be_read_is_told_by_verify_and_report(
+    whole_dataset, whole_model, whole_labels, tmp_path, capfd, kind, text
+):
+    whole = {"dataset": whole_dataset, "model": whole_model, "labels": whole_labels}[kind]
+    folder = shutil.copytree(whole, tmp_path / kind)
+    records = {"dataset": "dataset.json", "model": "bundle.json", "labels": "runs/*.json"}
+    (record,) = folder.glob(records[kind])
+    record.write_text(text)
+    ran = run_here(capfd, "verify", folder)
+    assert (ran.code, len(ran.errors), ran.out.startswith(f"{record}: ")) == (1, 1, True)
+    ran = run_here(capfd, "report", folder)
+    assert (ran.code, ran.line.startswith(f"segflow report: {record}: ")) == (2, True)
+
+
 @pytest.mark.parametrize("command", ["train", "evaluate"])
 @pytest.mark.parametrize(
     ("text", "message"),

@@ -82,7 +82,7 @@ def test_a_new_run_is_planned_worked_off_and_committed(tmp_path, worked):
     assert run.name == outcome.run
     assert run.config == {"size": [1, 2]}
     assert run.versions.keys() == {"segflow", "numpy"}
-    assert run.notes == {"note": 1}
+    assert run.notes["note"] == 1
     assert run.started == f"{run.name[:4]}-{run.name[4:6]}-{run.name[6:8]}T" + ":".join(
         run.name[i : i + 2] for i in (9, 11, 13)
     ) + "Z"  # fmt: skip

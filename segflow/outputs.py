@@ -1,0 +1,81 @@
+"""The kinds of output folder, told apart by their commit records."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segflow import storage
+from segflow.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of output folder.
+
+    Attributes:
+        name: What people call it.
+        records: Its commit records, as a glob below the folder.
+        keys: What each record must hold to be read at all.
+    """
+
+    name: str
+    records: str
+    keys: tuple[str, ...]
+
+
+_TABLES = ("config", "inputs", "files")
+
+DATASET = Kind("dataset", "dataset.json", ("label_map", "splits", "image_size", "seed", *_TABLES))
+BUNDLE = Kind(
+    "model bundle",
+    "bundle.json",
+    ("label_map", "image_size", "architecture", "training", "metrics", "confusion_matrix", "model"),
+)
+EVALUATION = Kind(
+    "evaluation",
+    "metrics.json",
+    ("label_map", "model", "data", "examples", "per_class", "confusion_matrix", *_TABLES),
+)
+LABELS = Kind("labels", "runs/*.json", ("run", "model", "classes", "gone", *_TABLES))
+
+_KINDS = (DATASET, BUNDLE, EVALUATION, LABELS)
+
+
+def find_kind(folder: Path) -> Kind:
+    """What kind of output a folder holds.
+
+    Raises:
+        UsageError: It is missing, or holds no commit record.
+    """
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "no such folder"
+        raise UsageError(f"{folder}: {what}; expected an output folder of segflow")
+    for kind in _KINDS:
+        if any(folder.glob(kind.records)):
+            return kind
+    *names, last = (kind.records for kind in _KINDS)
+    raise UsageError(
+        f"{folder}: no {', '.join(names)} or {last} in it; expected the output folder of a "
+        "finished segflow command"
+    )
+
+
+def read_records(folder: Path, kind: Kind) -> Sequence[dict[str, Any]]:
+    """The commit records of a folder, oldest first.
+
+    Raises:
+        UsageError: One is not valid JSON, or lacks what every such record has.
+    """
+    return [_read(path, kind.keys) for path in sorted(folder.glob(kind.records))]
+
+
+def _read(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    try:
+        record = storage.read_json(path)
+    except ValueError as error:
+        raise UsageError(f"{path}: not valid JSON: {error}; restore it or make it anew") from error
+    missing = [key for key in keys if not isinstance(record, dict) or key not in record]
+    if missing:
+        raise UsageError(f"{path}: no {missing[0]!r} in it; restore it or make it anew")
+    return dict(record)

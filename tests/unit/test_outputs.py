@@ -1,0 +1,63 @@
+"""Telling output folders apart, and reading their records."""
+
+import json
+
+import pytest
+
+from segflow import outputs
+from segflow.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("dataset.json", outputs.DATASET),
+        ("bundle.json", outputs.BUNDLE),
+        ("metrics.json", outputs.EVALUATION),
+        ("runs/a.json", outputs.LABELS),
+    ],
+)
+def test_a_record_tells_the_kind(tmp_path, name, kind):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(dict.fromkeys(kind.keys, 1)))
+    assert outputs.find_kind(tmp_path) is kind
+    assert outputs.read_records(tmp_path, kind) == [dict.fromkeys(kind.keys, 1)]
+
+
+def test_what_is_no_output_folder(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(UsageError, match="no such folder; expected an output folder"):
+        outputs.find_kind(tmp_path / "none")
+    with pytest.raises(UsageError, match="is a file; expected an output folder"):
+        outputs.find_kind(tmp_path / "file")
+    told = r"no dataset\.json, bundle\.json, metrics\.json or runs/\*\.json in it"
+    with pytest.raises(UsageError, match=told):
+        outputs.find_kind(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not valid JSON: "),
+        ("{", "not valid JSON: "),
+        ("\xff", "not valid JSON: "),
+        ("[]", "no 'run' in it; restore it"),
+        ('{"run": 1}', "no 'model' in it; restore it"),
+    ],
+)
+def test_an_unsound_record_is_told(tmp_path, text, message):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/a.json").write_text(text, encoding="latin-1")
+    with pytest.raises(UsageError, match=f"runs/a.json: {message}"):
+        outputs.read_records(tmp_path, outputs.LABELS)
+
+
+def test_runs_come_in_order(tmp_path):
+    (tmp_path / "runs").mkdir()
+    for name in ("b", "a", "c"):
+        record = dict.fromkeys(outputs.LABELS.keys) | {"run": name}
+        (tmp_path / f"runs/{name}.json").write_text(json.dumps(record))
+    records = outputs.read_records(tmp_path, outputs.LABELS)
+    assert [record["run"] for record in records] == ["a", "b", "c"]
