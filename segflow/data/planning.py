@@ -17,7 +17,7 @@ from segflow.data.layouts import Layout, SourcePaths
 from segflow.data.spool import Spool
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
-from segflow.jobs.plan import PlanWriter, connect, write_listing
+from segflow.jobs.plan import ROWS_AT_ONCE, PlanWriter, connect, write_listing
 
 _LISTING = pa.schema(
     {
@@ -114,7 +114,7 @@ class PairPlan:
             self._require_pairs(connection, listing)
             groups = self._groups(connection, listing)
             query = connection.sql(_PAIR, params={"listing": str(listing), "groups": groups})
-            batches = (spool.attach(b, "annotation") for b in query.to_arrow_reader(_BATCH))
+            batches = (spool.attach(b, "annotation") for b in query.to_arrow_reader(ROWS_AT_ONCE))
             summary = PlanWriter(folder, self.rows_per_shard).write(batches)
         listing.unlink()
         notes = {
@@ -232,8 +232,9 @@ def sources_hash(plan: Path) -> str:
     columns += ["annotation"]
     for part in sorted(plan.iterdir()):
         with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(_BATCH, columns=columns):
-                digest.update(hashing.canonical_json(batch.to_pylist()))
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
+                for row in batch.to_pylist():
+                    digest.update(hashing.canonical_json(row))
     return digest.hexdigest()
 
 
@@ -244,7 +245,7 @@ def sample_rows(
     found: list[Any] = []
     for part in sorted(plan.iterdir()):
         with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(batch_size=1024):
+            for batch in file.iter_batches(ROWS_AT_ONCE):
                 found.extend(row for row in batch.to_pylist() if where(row))
                 if len(found) >= count:
                     return found[:count]
