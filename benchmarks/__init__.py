@@ -1,1 +1,1 @@
-"""Measurements and tables for the documentation; they need the public data in ../shared."""
+"""What segflow costs and takes in, measured: the documentation's figures come from here."""

@@ -36,7 +36,6 @@ _LISTING = pa.schema(
     }
 )
 
-_BATCH = 1024  # rows; an annotation may weigh many kilobytes
 
 # Rows come out sorted by group and hash of the key: neighbours in a folder are spread over
 # shards, and the order is the same wherever and however often the plan is made.
