@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from segflow import storage
 from segflow.data.listing import Listed
 from segflow.errors import UsageError
 from segflow.label_map import LabelMap
@@ -54,7 +55,7 @@ class SourcePaths:
     def absolute(self) -> "SourcePaths":
         """The same, so that a file has one address from wherever the command is run."""
         given = (self.images, self.masks, self.root)
-        images, masks, root = (p and str(Path(p).absolute()) for p in given)
+        images, masks, root = (p and storage.absolute(p) for p in given)
         return SourcePaths(images or "", masks, root)
 
 
