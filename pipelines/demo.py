@@ -60,7 +60,10 @@ def _steps(config: DemoConfig, root: Path) -> list[list[str]]:
             *("--image-size", "128x160", "--augment-copies", "1", "--shard-size", "128"),
             *("--output", dataset),
         ],
-        ["train", "--dataset", dataset, "--epochs", str(config.epochs), "--output", model],
+        [
+            *("train", "--dataset", dataset, "--epochs", str(config.epochs)),
+            *("--resume", "--output", model),  # so that an interrupted demo goes on
+        ],
         [
             *("evaluate", "--model", model, "--dataset", dataset, "--split", "test"),
             *("--output", str(root / "evaluation")),

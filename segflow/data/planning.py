@@ -55,7 +55,9 @@ _PAIR = """
                 WHEN i.code IS NOT NULL THEN i.code
                 WHEN m.uri IS NULL THEN 'missing_mask'
                 ELSE m.code END AS code,
-           CASE WHEN i.uri IS NULL THEN 'no image has the key ' || key
+           CASE WHEN i.uri IS NULL AND m.n > 1
+                  THEN 'no image has the key ' || key || ', but several masks: ' || m.uris
+                WHEN i.uri IS NULL THEN 'no image has the key ' || key
                 WHEN i.n > 1 THEN 'images with one key: ' || i.uris
                 WHEN m.n > 1 THEN 'masks with one key: ' || m.uris
                 WHEN i.code IS NOT NULL THEN i.message

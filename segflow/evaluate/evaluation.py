@@ -69,15 +69,16 @@ class EvaluateJob(Job):
     def open(self) -> "EvaluateWork":
         """Loads the model."""
         # TensorFlow takes seconds to import: only in workers, not in the launcher.
-        from segflow.label.predictor import load_bundle, use_one_thread_per_batch
+        from segflow.label.predictor import load_for_job
 
-        use_one_thread_per_batch(self.config.worker_threads)
+        config = self.config
         source: Source = RawPairs(self.label_map, self.config.limits)
-        if self.config.dataset is not None:
-            source = SplitRecords(Path(self.config.dataset))
-        return EvaluateWork(
-            self.config, source, load_bundle(self.config.model, self.config.batch_size)
+        if config.dataset is not None:
+            source = SplitRecords(Path(config.dataset))
+        predictor = load_for_job(
+            config.model, self.model_fingerprint, config.batch_size, config.worker_threads
         )
+        return EvaluateWork(config, source, predictor)
 
     def rejects_path(self, run: Run, shard: Shard) -> str:
         """`rejects/part-*.parquet`."""

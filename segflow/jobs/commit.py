@@ -88,20 +88,27 @@ def is_committed(job: Job, run: Run) -> bool:
     return _committed_run(job, run) == run.name
 
 
-def discard(job: Job, run: Run) -> None:
+def discard(job: Job, run: Run, kept: Run) -> None:
     """Removes a run that will not be gone on with, and what a cut-off commit has published of it.
 
-    Only for runs that are not committed, and before another one publishes.
+    Only before `kept`, the run that takes its place, publishes. A run that is committed, or
+    whose place a third one is taking, is left alone.
     """
+    claim = _claim_path(job, run)
+    # Held meanwhile, so that a pipeline that outlived its launcher cannot commit the run now.
+    if not storage.put_if_absent(claim, kept.name.encode()) and _read(claim) != run.name:
+        return
+    if is_committed(job, run):
+        claim.unlink(missing_ok=True)
+        return
+    (run.folder / "run.json").unlink(missing_ok=True)  # first: without it, nobody goes on with it
     for name in storage.names_in(run.folder / "records"):
         for _, final in _files(run, storage.read_json(run.folder / "records" / name)):
             final.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 final.parent.rmdir()  # unless something lies there, or it is gone
-    claim = _claim_path(job, run)
-    if _read(claim) == run.name:
-        claim.unlink(missing_ok=True)
     shutil.rmtree(run.folder, ignore_errors=True)
+    claim.unlink(missing_ok=True)
 
 
 def _publish(job: Job, run: Run, records: Sequence[_Record], totals: Totals) -> None:

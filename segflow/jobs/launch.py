@@ -75,6 +75,7 @@ class Launch:
         with lock(self.output):
             storage.remove_scraps(self.output)
             _remove_half_planned(self.output)
+            self._refuse_other_job()
             run = self._unfinished_run()
             if run is not None:
                 console.print(f"{self.job.name}: going on with run {run.name}")
@@ -82,8 +83,16 @@ class Launch:
                 run = self._plan_new_run()
             if run is None:
                 return None
-            self._discard_superseded(run)
+            self._discard_superseded(run, console)
             return self._finish(run, console)
+
+    def _refuse_other_job(self) -> None:
+        for run in complete_runs(self.output):
+            if run.notes.get("job", self.job.name) != self.job.name:
+                raise UsageError(
+                    f"--output {self.output}: holds a run of segflow {run.notes['job']}; "
+                    "choose another folder"
+                )
 
     def _unfinished_run(self) -> Run | None:
         """The newest run of this config, unless it is committed or was refused as it would be now.
@@ -100,7 +109,7 @@ class Launch:
         within_budget = outcome.rejected <= self.job.max_reject_fraction * outcome.listed
         return runs[-1] if outcome.status == OVER_BUDGET and within_budget else None
 
-    def _discard_superseded(self, kept: Run) -> None:
+    def _discard_superseded(self, kept: Run, console: Console) -> None:
         """Removes the runs that will never be committed now: refused ones, and of other configs.
 
         Where each run has a commit record of its own, those of other configs may yet be.
@@ -109,7 +118,12 @@ class Launch:
         for run in complete_runs(self.output):
             superseded = run.fingerprint == kept.fingerprint or self.job.record_path(run) == record
             if run.name != kept.name and superseded and not is_committed(self.job, run):
-                discard(self.job, run)
+                console.print(
+                    f"{self.job.name}: run {run.name}, refused or of other settings, is removed",
+                    highlight=False,
+                    markup=False,
+                )
+                discard(self.job, run, kept)
 
     def _plan_new_run(self) -> Run | None:
         others = complete_runs(self.output)
@@ -133,7 +147,7 @@ class Launch:
             listed=planned.summary.rows,
             config=self.config,
             versions=self.versions,
-            notes=planned.notes,
+            notes={**planned.notes, "job": self.job.name},
         )
         run.save()
         return run

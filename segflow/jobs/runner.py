@@ -27,6 +27,9 @@ _WRAPPING = re.compile(
     r"^(?:RuntimeError: (?=[\w.]+(?:Error|Exception): ))*(?:OSError: \[Errno \d+\] )?"
 )
 
+# All that Beam says when a worker process is gone.
+_WORKER_DIED = "Channel closed prematurely"
+
 
 def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
     """Builds the pipeline for a run and waits for its end.
@@ -52,8 +55,14 @@ def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
             pipeline.run().wait_until_finish()
     except Exception as error:
         logging.getLogger(__name__).debug("the pipeline failed", exc_info=True)
+        cause = _cause(error)
+        if _WORKER_DIED in str(error):
+            cause = (
+                "a worker process died, perhaps for lack of memory (fewer --direct_num_workers "
+                f"need less); its last words are in {run.folder / 'workers.log'}"
+            )
         raise JobError(
-            f"{_cause(error)}; finished shards are kept, run the same command to go on"
+            f"{cause}; finished shards are kept, run the same command to go on"
         ) from error
 
 

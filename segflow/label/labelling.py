@@ -50,7 +50,14 @@ class LabelJob(Job):
 
     def open(self) -> "LabelWork":
         """Loads the model."""
-        return LabelWork(self.config, load_predictor(self.config))
+        # TensorFlow takes seconds to import: only in workers, not in the launcher.
+        from segflow.label.predictor import load_for_job
+
+        config = self.config
+        predictor = load_for_job(
+            config.model, self.model_fingerprint, config.batch_size, config.worker_threads
+        )
+        return LabelWork(config, predictor)
 
     def rejects_path(self, run: Run, shard: Shard) -> str:
         """`rejects/run=<run>/part-*.parquet`."""
@@ -164,15 +171,6 @@ def read_image(row: Mapping[str, Any], limits: DecodeLimits) -> tuple[str, NDArr
     planned = (row.get("image_bytes"), row.get("image_mtime_ns"))
     data = read_source(row["image_uri"], planned, limits)
     return hashlib.sha256(data).hexdigest(), decode_rgb(data, limits)
-
-
-def load_predictor(config: LabelConfig) -> "Predictor":
-    """The config's model, each batch on one thread."""
-    # TensorFlow takes seconds to import: only in workers, not in the launcher.
-    from segflow.label.predictor import load_bundle, use_one_thread_per_batch
-
-    use_one_thread_per_batch(config.worker_threads)
-    return load_bundle(config.model, config.batch_size)
 
 
 def part_path(table: str, run: Run, shard: Shard) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segflow.data import resize
 from segflow.data.resize import Placement
+from segflow.errors import JobError
 from segflow.label.prediction import Prediction
 from segflow.train.bundle import Bundle
 
@@ -146,6 +147,23 @@ def load_bundle(path: str | Path, batch_size: int = DEFAULT_BATCH_SIZE) -> Predi
         UsageError: The folder holds no bundle, or its model file was altered.
     """
     return Predictor(Bundle.load(path), batch_size)
+
+
+def load_for_job(path: str, fingerprint: str, batch_size: int, worker_threads: int) -> Predictor:
+    """Loads the bundle that a run was planned with, each batch on one thread.
+
+    Raises:
+        JobError: Another bundle lies there by now; one run must not mix two models.
+    """
+    use_one_thread_per_batch(worker_threads)
+    predictor = load_bundle(path, batch_size)
+    found = predictor.bundle.fingerprint
+    if found != fingerprint:
+        raise JobError(
+            f"model {path}: its fingerprint is {found[:12]}…, the run was planned with "
+            f"{fingerprint[:12]}…; put that bundle back, or choose another --output"
+        )
+    return predictor
 
 
 def use_one_thread_per_batch(batches: int) -> None:

@@ -7,6 +7,7 @@ import pytest
 from segflow import storage
 from segflow.errors import JobError
 from segflow.jobs.commit import COMMITTED, commit, discard
+from segflow.jobs.run import complete_runs
 from tests.unit.jobs.tally import (
     ALL,
     RECORD,
@@ -63,12 +64,32 @@ def test_discarding_a_run_takes_back_what_its_commit_had_published(tmp_path, cut
         commit(ALL, given_up)
     cut_off(-1)
 
-    discard(ALL, given_up)
+    discard(ALL, given_up, other)
 
     assert visible(tmp_path) == {}
     assert not given_up.folder.exists()
     assert commit(ALL, other).status == COMMITTED
     assert visible(tmp_path).keys() == {"data/part-00000.txt", RECORD, "derived.txt"}
+
+
+def test_a_run_that_has_committed_meanwhile_is_not_discarded(tmp_path):
+    committed, other = finished(tmp_path), finished(tmp_path, [row(1), row(2)])
+    commit(ALL, committed)
+    there = visible(tmp_path)
+
+    discard(ALL, committed, other)
+
+    assert visible(tmp_path) == there
+    assert committed.folder.exists()
+
+
+def test_a_run_whose_removal_was_cut_off_is_not_gone_on_with(tmp_path, monkeypatch):
+    given_up, other = finished(tmp_path), finished(tmp_path, [row(1)])
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # killed before it
+
+    discard(ALL, given_up, other)
+
+    assert given_up.name not in [run.name for run in complete_runs(tmp_path)]
 
 
 def test_a_claim_of_a_run_that_is_gone_counts_no_more(tmp_path, cut_off):
