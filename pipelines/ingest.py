@@ -22,13 +22,13 @@ def _execute(config: IngestConfig, beam_flags: Sequence[str]) -> None:
     from segflow.data.command import ingest  # heavy: --help does without
 
     dataset = ingest(config, beam_flags)
-    tables.print_table(_table(dataset))
+    tables.print_table(f"dataset {dataset.folder}", _table(dataset))
     tables.print_inputs(dataset.record["inputs"])
     tables.print_report(dataset.folder)
 
 
 def _table(dataset: "Dataset") -> Table:
-    table = Table(title=f"dataset {dataset.folder}")
+    table = Table()
     for column in ("split", "sources", "examples", "shards", "ignored pixels"):
         table.add_column(column, justify="left" if column == "split" else "right")
     for split in dataset.splits.values():

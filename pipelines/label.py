@@ -22,7 +22,7 @@ def _execute(config: LabelConfig, beam_flags: Sequence[str]) -> None:
     if record is None:
         tables.print_line(f"{config.output}: nothing new to label")
         return
-    tables.print_table(_table(record))
+    tables.print_table(f"run {record['run']}", _table(record))
     tables.print_inputs(record["inputs"])
     if record["gone"]:
         tables.print_line(f"{len(record['gone'])} images labelled before are gone")
@@ -30,7 +30,7 @@ def _execute(config: LabelConfig, beam_flags: Sequence[str]) -> None:
 
 
 def _table(record: Mapping[str, Any]) -> Table:
-    table = Table(title=f"run {record['run']}")
+    table = Table()
     table.add_column("class")
     for column in ("pixels", "share", "images"):
         table.add_column(column, justify="right")

@@ -16,14 +16,15 @@ def print_line(text: str) -> None:
     _CONSOLE.print(text)
 
 
-def print_table(table: Table) -> None:
-    """Prints a table."""
+def print_table(title: str, table: Table) -> None:
+    """Prints a table below its title, which stays whole however long: it names a folder."""
+    print_line(title)
     _CONSOLE.print(table, soft_wrap=False)
 
 
 def print_scores(title: str, metrics: Mapping[str, Any]) -> None:
     """Prints per-class scores, and mean IoU and pixel accuracy to full precision."""
-    table = Table(title=title)
+    table = Table()
     table.add_column("class")
     columns = ("iou", "dice", "precision", "recall")
     for column in (*columns, "pixels"):
@@ -31,7 +32,7 @@ def print_scores(title: str, metrics: Mapping[str, Any]) -> None:
     for name, scores in metrics["per_class"].items():
         numbers = ["-" if scores[c] is None else f"{scores[c]:.3f}" for c in columns]
         table.add_row(name, *numbers, f"{scores['pixels']:,}")
-    print_table(table)
+    print_table(title, table)
     print_line(f"mean IoU: {metrics['mean_iou']}")
     print_line(f"pixel accuracy: {metrics['pixel_accuracy']}")
 
