@@ -15,7 +15,7 @@ from segflow import hashing, storage
 from segflow.data.layouts import Layout
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
-from segflow.jobs.plan import PlanWriter, connect, write_listing
+from segflow.jobs.plan import ROWS_AT_ONCE, PlanWriter, connect, write_listing
 
 _LISTING = pa.schema(
     {
@@ -101,7 +101,8 @@ class PairPlan:
             self._require_pairs(connection, listing)
             groups = self._groups(connection, listing)
             query = connection.sql(_PAIR, params={"listing": str(listing), "groups": groups})
-            summary = PlanWriter(folder, self.rows_per_shard).write(query.to_arrow_reader())
+            batches = query.to_arrow_reader(ROWS_AT_ONCE)
+            summary = PlanWriter(folder, self.rows_per_shard).write(batches)
         listing.unlink()
         notes = {
             "layout": self.layout.name,
@@ -196,8 +197,9 @@ def sources_hash(plan: Path) -> str:
     columns = ["key", "image_bytes", "image_mtime_ns", "mask_bytes", "mask_mtime_ns", "code"]
     for part in sorted(plan.iterdir()):
         with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(columns=columns):
-                digest.update(hashing.canonical_json(batch.to_pylist()))
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
+                for row in batch.to_pylist():
+                    digest.update(hashing.canonical_json(row))
     return digest.hexdigest()
 
 
@@ -208,7 +210,7 @@ def sample_rows(
     found: list[Any] = []
     for part in sorted(plan.iterdir()):
         with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(batch_size=1024):
+            for batch in file.iter_batches(ROWS_AT_ONCE):
                 found.extend(row for row in batch.to_pylist() if where(row))
                 if len(found) >= count:
                     return found[:count]

@@ -17,7 +17,7 @@ from segflow.data.records import decode_example, read_frames
 from segflow.dataset import Dataset
 from segflow.errors import RejectError, UsageError
 from segflow.jobs.launch import Planned
-from segflow.jobs.plan import PlanWriter, connect
+from segflow.jobs.plan import ROWS_AT_ONCE, PlanWriter, connect
 from segflow.jobs.run import Shard
 from segflow.label_map import LabelMap
 
@@ -109,7 +109,7 @@ class SplitPlan:
         with connect(folder / "spill") as connection:
             rows: pa.RecordBatchReader = connection.sql(
                 query, params={"index": index, "split": self.split}
-            ).to_arrow_reader()
+            ).to_arrow_reader(ROWS_AT_ONCE)
             summary = PlanWriter(folder, lambda _: 1 << 62).write(rows)
         if not summary.rows:
             raise UsageError(f"dataset {self.dataset.folder}: split {self.split!r} has no examples")

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 
 from segflow.jobs.run import SHARDS_PER_PART, plan_part
 
-_LISTING_BATCH = 65_536  # rows
+# Rows in memory at once, on their way into and out of DuckDB: more buys no speed, and what a
+# process has once asked for it rarely gives back.
+ROWS_AT_ONCE = 1024
 _SORT_MEMORY = "256MB"  # DuckDB spills to disk beyond it
 
 
@@ -92,7 +94,7 @@ def write_listing(path: Path, rows: Iterator[Mapping[str, Any]], schema: pa.Sche
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for row in rows:
             pending.append(row)
-            if len(pending) == _LISTING_BATCH:
+            if len(pending) == ROWS_AT_ONCE:
                 writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=schema))
                 count, pending = count + len(pending), []
         writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=schema))

@@ -12,7 +12,7 @@ from segflow import hashing, outputs, storage
 from segflow.data.listing import list_files
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
-from segflow.jobs.plan import PlanWriter, connect, write_listing
+from segflow.jobs.plan import ROWS_AT_ONCE, PlanWriter, connect, write_listing
 from segflow.jobs.run import RUNS_FOLDER
 
 _LISTING = pa.schema(
@@ -83,7 +83,8 @@ class LabelPlan:
         with connect(folder / "spill") as connection:
             self._load_history(connection)
             new = connection.sql(_NEW, params={"listing": str(listing)})
-            summary = PlanWriter(folder, lambda _: self.shard_size).write(new.to_arrow_reader())
+            batches = new.to_arrow_reader(ROWS_AT_ONCE)
+            summary = PlanWriter(folder, lambda _: self.shard_size).write(batches)
             parameters = {"listing": str(listing), "source": self.source}
             gone = [row[0] for row in connection.execute(_GONE, parameters).fetchall()]
         listing.unlink()

@@ -104,7 +104,7 @@ def test_a_shard_knows_its_place_in_its_group(tmp_path):
 
 
 def test_a_listing_is_written_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(plans, "_LISTING_BATCH", 3)
+    monkeypatch.setattr(plans, "ROWS_AT_ONCE", 3)
     schema = pa.schema({"number": pa.int64()})
 
     count = write_listing(tmp_path / "a/b.parquet", ({"number": i} for i in range(8)), schema)
