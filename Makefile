@@ -36,7 +36,7 @@ format: install  ## let ruff repair what it can
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
-bench: install  ## measure speed and memory against the limit and the peers
+bench: install  ## measure the peak memory of ingest and label
 	$(PY) -m benchmarks.memory $(ARGS)
 
 bench-quick: install  ## the same on small numbers, to see that it runs

@@ -232,5 +232,5 @@ def _over_budget_message(job: Job, run: Run, outcome: Outcome) -> str:
     return (
         f"{outcome.rejected} of {outcome.listed} inputs rejected ({codes}), more than "
         f"--max-reject-fraction {job.max_reject_fraction} allows; nothing was committed. See "
-        f"{rejects.parent}, then mend the inputs or allow more (finished work is kept)"
+        f"{rejects.parent}, then mend the inputs, or allow more (the finished work is then kept)"
     )

@@ -16,8 +16,9 @@ _ORPHANED = 1
 
 def command(launcher: int) -> str:
     """The shell command that starts a worker of the process `launcher`."""
-    # exec: no shell between the two, so that the launcher is the worker's parent.
-    return f"exec {shlex.quote(sys.executable)} -m {__name__} {launcher}"
+    # exec: no shell between the two, so that the launcher is the worker's parent. -P: a folder
+    # called segflow where the command is run must not stand in for the package.
+    return f"exec {shlex.quote(sys.executable)} -P -m {__name__} {launcher}"
 
 
 def main(launcher: int) -> None:

@@ -50,3 +50,18 @@ def _kill_a_worker_at_work(launcher: int, output: Path) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("no shard was finished within 90 s")
+
+
+def test_a_folder_called_segflow_does_not_stand_in_for_the_package(tmp_path: Path) -> None:
+    """People run the command beside their clone."""
+    (tmp_path / "segflow").mkdir()
+    drawn = draw_dataset(tmp_path / "drawn", examples=8, size=(32, 40), broken=False)
+    words = [
+        *("ingest", "--images", drawn.images, "--masks", drawn.masks, "--label-map"),
+        *(drawn.label_map, "--image-size", "32x40", "--shard-size", "2", "--output", "out"),
+        *("--direct_num_workers=2", "--direct_running_mode=multi_processing"),
+    ]
+    program = Path(sys.executable).with_name("segflow")
+    done = subprocess.run([program, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "dataset.json").exists()

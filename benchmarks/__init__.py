@@ -1,0 +1,1 @@
+"""What segflow costs, measured: every figure in the documentation comes from a command here."""
