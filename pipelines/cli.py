@@ -74,7 +74,8 @@ def run(
     except OSError as error:
         return _complain(command, _os_error(error), 1)
     except KeyboardInterrupt:
-        message = "interrupted; finished work is kept, run the same command to go on"
+        how = " with --resume" if hasattr(config, "resume") else ""
+        message = f"interrupted; finished work is kept, run the same command{how} to go on"
         code = _complain(command, message, 130)
         _silence(sys.stderr)  # Beam's threads live on, and libraries complain of it at exit
         return code

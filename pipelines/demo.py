@@ -20,7 +20,7 @@ class DemoConfig:
     """Pairs of image and mask to draw."""
     pictures: int = 40
     """Larger pictures to draw and label."""
-    epochs: int = 5
+    epochs: int = 4
     """How often training sees every example."""
 
     def __post_init__(self) -> None:

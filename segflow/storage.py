@@ -89,6 +89,11 @@ def to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
+def absolute(path: str | Path) -> str:
+    """A path's one spelling, from anywhere: absolute, without `..`; links keep their name."""
+    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+
+
 def names_in(folder: str | Path) -> list[str]:
     """Names in a folder in order, without hidden ones; a missing folder is empty."""
     try:

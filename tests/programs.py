@@ -13,7 +13,8 @@ from pipelines import main
 
 # Lines on stderr that report progress and are no complaint.
 _PROGRESS = re.compile(
-    r"layout \w+: |\w+: going on with run |.*: complete already, |"
+    r"layout \w+: |\w+: going on with run |\w+: run \S+, refused .*, is removed|"
+    r".*: complete already, |"
     r"\w+: \d+ of \d+ shards, .* images/s|train: epoch \d+ of |$"
 )
 IN_MEMORY = "--direct_running_mode=in_memory"

@@ -3,9 +3,9 @@
 import json
 import re
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
+from segflow import storage
 from segflow.errors import UsageError
 
 ResizePolicy = Literal["stretch", "letterbox"]
@@ -148,7 +148,7 @@ class IngestConfig(ExampleConfig, PlacesConfig):
             del config[name]
         for name in ("images", "masks", "label_map"):
             if config[name] is not None:
-                config[name] = str(Path(config[name]).absolute())
+                config[name] = storage.absolute(config[name])
         return config
 
 

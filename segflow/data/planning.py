@@ -129,7 +129,7 @@ class PairPlan:
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         # Absolute, so that a file has one address from wherever the command is run.
-        images, masks = (p and str(Path(p).absolute()) for p in (self.images, self.masks))
+        images, masks = (p and storage.absolute(p) for p in (self.images, self.masks))
         for source in self.layout.sources(images or "", masks):
             split = source.split if self.shares is None else None
             yield {

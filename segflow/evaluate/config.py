@@ -1,9 +1,9 @@
 """Options of `segflow evaluate`."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
+from segflow import storage
 from segflow.data.config import DecodeLimits, require_range
 from segflow.errors import UsageError
 
@@ -54,5 +54,5 @@ class EvaluateConfig:
         values = {name: getattr(self, name) for name in names}
         for name in ("dataset", "images", "masks"):
             if values.get(name) is not None:
-                values[name] = str(Path(values[name]).absolute())
+                values[name] = storage.absolute(values[name])
         return values | {"batch_size": self.batch_size, "limits": vars(self.limits)}

@@ -48,7 +48,7 @@ def commit(job: Job, run: Run) -> Outcome:
             f"run {run.name}: {run.listed} rows planned, but {totals.accepted} accepted and "
             f"{totals.rejected} rejected; please report this as a bug"
         )
-    within_budget = totals.rejected <= job.max_reject_fraction * totals.listed
+    within_budget = totals.rejected <= run.allowed_rejects(job.max_reject_fraction)
     if within_budget or is_committed(job, run):
         _publish(job, run, records, totals)
         status = COMMITTED

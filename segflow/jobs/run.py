@@ -62,6 +62,14 @@ class Run:
     versions: Mapping[str, str]
     notes: Mapping[str, Any]
 
+    def allowed_rejects(self, fraction: float) -> float:
+        """How many rejects are within the budget: a share of all inputs that were found.
+
+        Inputs that earlier runs have dealt with count too (`known`), or a single broken file
+        among a night's few new ones would hold up every night.
+        """
+        return fraction * (self.listed + int(self.notes.get("known", 0)))
+
     @property
     def folder(self) -> Path:
         """Where the run's own files lie."""

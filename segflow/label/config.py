@@ -1,9 +1,9 @@
 """Options of `segflow label`."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from segflow import storage
 from segflow.data.config import DecodeLimits, require_range
 from segflow.data.mask_formats import MaskFormat
 from segflow.errors import UsageError
@@ -41,7 +41,7 @@ class LabelConfig:
     def recorded(self) -> dict[str, Any]:
         """What decides the labels' bytes, besides the model."""
         return {
-            "images": str(Path(self.images).absolute()),
+            "images": storage.absolute(self.images),
             "mask_format": self.mask_format,
             "batch_size": self.batch_size,
             "shard_size": self.shard_size,

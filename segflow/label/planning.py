@@ -78,7 +78,8 @@ class LabelPlan:
             UsageError: There is no such folder, or it holds no image.
         """
         listing = folder / "listing.parquet"
-        if not write_listing(listing, self._rows(), _LISTING):
+        listed = write_listing(listing, self._rows(), _LISTING)
+        if not listed:
             raise UsageError(f"--images {self.source}: no images found; expected at least one")
         with connect(folder / "spill") as connection:
             self._load_history(connection)
@@ -90,7 +91,7 @@ class LabelPlan:
         listing.unlink()
         if not summary.rows and not gone:
             return None
-        return Planned(summary, {"gone": gone})
+        return Planned(summary, {"gone": gone, "known": listed - summary.rows})
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         for file in list_files(self.source, "--images"):

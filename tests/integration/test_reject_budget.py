@@ -71,8 +71,7 @@ def test_mended_inputs_are_read_anew(command, pairs, tmp_path, capfd):
     assert (ran.code, ran.errors) == (0, [])
     assert "12 listed = 12 accepted + 0 rejected" in ran.out
     assert run_here(capfd, "verify", output).code == 0
-    if command != "label":  # its tables keep the rejects of runs that are not committed
-        assert rows_of(output, "rejects") == []
+    assert rows_of(output, "rejects") == []
 
 
 def test_with_a_budget_of_everything_even_nothing_is_committed(tmp_path, capfd):

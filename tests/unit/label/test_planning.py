@@ -6,6 +6,7 @@ import pytest
 
 from segflow import storage
 from segflow.errors import RejectCode, UsageError
+from segflow.jobs.run import Run
 from segflow.label.planning import committed_records
 from tests.unit.label.batches import Labels, draw
 
@@ -222,3 +223,11 @@ def test_images_lie_in_shards_in_an_order_of_their_own(labels):
     assert sorted(names) == [f"{n}.png" for n in range(9)] != names
     record = storage.read_json(next((labels.output / "runs").iterdir()))
     assert len([f for f in record["files"] if f["path"].startswith("images/")]) == 5
+
+
+def test_the_reject_budget_is_a_share_of_all_that_was_found():
+    """One broken file among a night's six must not hold up every night."""
+    run = Run("out", "r", "f", "t", {"all": 1}, 6, {}, {}, {"gone": [], "known": 436})
+    assert run.allowed_rejects(0.05) == pytest.approx(22.1)
+    first = Run("out", "r", "f", "t", {"all": 1}, 6, {}, {}, {})
+    assert first.allowed_rejects(0.05) == pytest.approx(0.3)
