@@ -214,7 +214,7 @@ def test_a_wrong_flag_costs_one_line_and_writes_nothing(pairs, tmp_path, capfd, 
 
 
 def test_an_interrupted_command_says_that_it_can_go_on(tmp_path, capfd):
-    pairs = Pairs(tmp_path / "data", count=60)
+    pairs = Pairs(tmp_path / "data", count=300)
     output, log = tmp_path / "out", tmp_path / "log"
     flags = pairs.flags(output, shard_size=1)
     with killing.started("ingest", *flags, log=log) as process:
