@@ -124,6 +124,17 @@ class Dataset:
             for shard in self.split(name).shards:
                 check_file(self.folder / shard.file, shard.bytes, shard.sha256)
 
+    def check_shard(self, file: str) -> None:
+        """Compares size and SHA-256 of one listed file with the record.
+
+        Raises:
+            UsageError: The file is missing, cut, altered, swapped with another, or not listed.
+        """
+        listed = {s.file: s for split in self.splits.values() for s in split.shards}
+        if file not in listed:
+            raise UsageError(f"dataset {self.folder}: its record lists no shard {file}")
+        check_file(self.folder / file, listed[file].bytes, listed[file].sha256)
+
 
 def check_file(path: Path, size: int, sha256: str) -> None:
     """Raises `UsageError` unless the file has that size in bytes and that SHA-256."""
