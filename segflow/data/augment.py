@@ -137,6 +137,15 @@ def setting(name: str, operation: Operation, at: float) -> Any:
     return round(value) if name == "jpeg" else round(value, _DECIMALS)
 
 
+def strongest(name: str, operation: Operation) -> Augmentation:
+    """An operation alone at the setting that changes most; crops and holes in the middle."""
+    value = setting(name, operation, 0.0 if name in ("crop", "jpeg") else 1.0)
+    if name in ("crop", "cutout"):
+        value = ((1 - value) / 2, (1 - value) / 2, value)
+    alone: dict[str, Any] = {name: value}
+    return Augmentation(**alone)
+
+
 def _focus(
     mask: NDArray[Any], classes: int, rarity: float, draw: Callable[..., float]
 ) -> tuple[float, float]:

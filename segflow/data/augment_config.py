@@ -18,6 +18,7 @@ OPERATIONS = (
 )
 _NO_RANGE = ("flip_horizontal", "flip_vertical", "grey")
 _EITHER_WAY = ("shear", "rotation", "brightness", "contrast", "saturation", "hue")
+_ANGLES = ("shear", "rotation", "hue")
 
 # What is allowed of the largest of a range, and of both its ends. All else is a probability.
 _LARGEST = {
@@ -106,6 +107,16 @@ class Operation:
     probability: float
     low: float = 1
     high: float = 1
+
+    def describe(self, name: str) -> str:
+        """Range and probability of the operation `name`, such as `±10°, 50 %`."""
+        often = "always" if self.probability == 1 else f"{self.probability * 100:g} %"
+        if name in _NO_RANGE:
+            return often
+        unit = "°" if name in _ANGLES else ""
+        if name in _EITHER_WAY:
+            return f"±{self.high:g}{unit}, {often}"
+        return f"{self.low:g} to {self.high:g}, {often}"
 
 
 @dataclass(frozen=True)

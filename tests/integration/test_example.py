@@ -17,7 +17,7 @@ from segflow.data import augment, pair
 from segflow.data.augment_config import AugmentationConfig
 from segflow.data.command import ingest
 from segflow.data.config import IngestConfig
-from segflow.data.remake import remake
+from segflow.data.remake import find_row, remake
 from segflow.dataset import Dataset
 from segflow.errors import RejectCode, RejectError, UsageError
 from tests.drawn import LABELS, Pairs, rows_of, scene
@@ -89,9 +89,7 @@ def test_the_command_writes_what_is_stored_and_says_so(dataset, tmp_path, capfd)
     ran = run_program("example", *words)
 
     assert (ran.code, ran.errors) == (0, [])
-    row = next(
-        r for r in rows_of(dataset.folder, "index") if (r["key"], r["variant"]) == ("pair-2", 2)
-    )
+    row = find_row(dataset, "pair-2", 2)
     assert f"augmentation: {row['augmentation']}" in ran.out
     assert f"byte-equal to record {row['position']} of {row['shard']}" in ran.out
     mask = np.asarray(Image.open(tmp_path / "again" / "mask.png"))

@@ -101,21 +101,21 @@ def test_the_documentation_shows_the_presets_as_they_are():
 
 
 def _table() -> list[str]:
-    configs = [AugmentationConfig(preset=name) for name in PRESETS]
-    rows = [
-        [f"`{name}`", *(_cell(name, config.operations.get(name)) for config in configs)]
-        for name in OPERATIONS
-    ]
-    head = ["operation", *(f"`{name}`" for name in PRESETS)]
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    rows = [["operation", *(f"`{name}`" for name in PRESETS)], ["---"] * (1 + len(PRESETS))]
+    for name in OPERATIONS:
+        found = [AugmentationConfig(preset=preset).operations.get(name) for preset in PRESETS]
+        rows.append([f"`{name}`", *(o.describe(name) if o else "" for o in found)])
+    return [f"| {' | '.join(cells)} |" for cells in rows]
 
 
-def _cell(name: str, operation: Operation | None) -> str:
-    if operation is None:
-        return ""
-    often = "always" if operation.probability == 1 else f"{operation.probability * 100:.0f} %"
-    if name in ("flip_horizontal", "flip_vertical", "grey"):
-        return often
-    if operation.low == -operation.high:
-        return f"±{operation.high:g}, {often}"
-    return f"{operation.low:g} to {operation.high:g}, {often}"
+@pytest.mark.parametrize(
+    ("name", "operation", "text"),
+    [
+        ("rotation", Operation(1.0, -10.0, 10.0), "±10°, always"),
+        ("brightness", Operation(0.05, -0.2, 0.2), "±0.2, 5 %"),
+        ("zoom", Operation(0.125, 0.5, 2.0), "0.5 to 2, 12.5 %"),
+        ("grey", Operation(0.5), "50 %"),
+    ],
+)
+def test_an_operation_is_described(name, operation, text):
+    assert operation.describe(name) == text
