@@ -139,7 +139,8 @@ def setting(name: str, operation: Operation, at: float) -> Any:
 
 def strongest(name: str, operation: Operation) -> Augmentation:
     """An operation alone at the setting that changes most; crops and holes in the middle."""
-    value = setting(name, operation, 0.0 if name in ("crop", "jpeg") else 1.0)
+    smallest = name in ("crop", "jpeg") or (name == "zoom" and operation.low * operation.high < 1)
+    value = setting(name, operation, 0.0 if smallest else 1.0)
     if name in ("crop", "cutout"):
         value = ((1 - value) / 2, (1 - value) / 2, value)
     alone: dict[str, Any] = {name: value}

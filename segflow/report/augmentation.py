@@ -32,8 +32,9 @@ def cards(opened: Tables, dataset: Dataset) -> Sequence[Card]:
     if config is None or not splits:
         return []
     rows = opened.rows(
-        "SELECT key, shard, position FROM index WHERE variant = 0 AND split = $split ORDER BY "
-        "len(list_filter(class_pixels, n -> n > 0)) DESC, md5($seed || key), key LIMIT 1",
+        "SELECT shard, position FROM index WHERE variant = 0 AND split = $split ORDER BY "
+        "(SELECT count(*) FROM unnest(class_pixels) AS pixels(n) WHERE n > 0) DESC, "
+        "md5($seed || key), key LIMIT 1",
         split=splits[0],
         seed=str(dataset.seed),
     )

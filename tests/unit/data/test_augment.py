@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segflow.data.augment import Augmentation, choose
+from segflow.data.augment import Augmentation, choose, strongest
 from segflow.data.augment_config import PRESETS, AugmentationConfig
 from tests.unit.data.augmented import augmentations, scene
 
@@ -168,3 +168,20 @@ def test_a_record_says_what_happens_and_nothing_else():
 def test_what_is_no_record_is_refused(text):
     with pytest.raises(ValueError, match=r"not a recorded augmentation|Expecting value"):
         Augmentation.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "alone"),
+    [
+        ({"rotation": 20.0}, Augmentation(rotation=20.0)),
+        ({"brightness": 0.3}, Augmentation(brightness=1.3)),
+        ({"zoom": (0.5, 1.5)}, Augmentation(zoom=0.5)),
+        ({"zoom": (0.8, 2.0)}, Augmentation(zoom=2.0)),
+        ({"jpeg": (20, 90)}, Augmentation(jpeg=20)),
+        ({"crop": (0.5, 1.0)}, Augmentation(crop=(0.25, 0.25, 0.5))),
+        ({"grey": 0.1}, Augmentation(grey=True)),
+    ],
+)
+def test_the_strongest_of_an_operation(ranges, alone):
+    config = _always(**ranges)
+    assert [strongest(*item) for item in config.operations.items()] == [alone]
