@@ -1,6 +1,6 @@
 """The ingest job: a shard of pairs becomes a TFRecord file, its index and its rejects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from segflow import hashing
 from segflow.data.config import IngestConfig
-from segflow.data.pair import Example, Pair, make_example, read_pair
+from segflow.data.pair import Example, Pair, make_examples, read_pair
 from segflow.data.records import encode_example, write_frame
 from segflow.dataset import FORMAT_VERSION, RECORD_NAME
 from segflow.errors import RejectError
@@ -34,6 +34,8 @@ INDEX_SCHEMA = pa.schema(
         pa.field("position", pa.int32(), metadata={"description": "of the record in its shard"}),
         pa.field("class_pixels", pa.list_(pa.int64()), metadata={"description": "by class id"}),
         pa.field("ignored_pixels", pa.int64()),
+        pa.field("augmentation", pa.string(), metadata={"description": "JSON; null: variant 0"}),
+        pa.field("annotation", pa.string(), metadata={"description": "null: the mask is a file"}),
     ]
 )
 
@@ -122,8 +124,7 @@ class IngestWork:
                     output.reject(row, error)
                     continue
                 output.accept()
-                for variant in range(self._variants(shard.group)):
-                    example = self._example(pair, row, variant)
+                for variant, example in enumerate(self._examples(pair, row, shard.group)):
                     index.append(_index_row(row, pair, example, variant, shard, len(index)))
                     write_frame(file, encode_example(example.record))
         output.add_file(name, len(index))
@@ -134,12 +135,9 @@ class IngestWork:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _variants(self, split: str) -> int:
-        return 1 + (self.config.augment_copies if split == AUGMENTED_SPLIT else 0)
-
-    def _example(self, pair: Pair, row: Mapping[str, Any], variant: int) -> Example:
-        filename = Path(row["image_uri"]).name
-        return make_example(pair, row["key"], filename, variant, self.config, self.label_map)
+    def _examples(self, pair: Pair, row: Mapping[str, Any], split: str) -> Iterator[Example]:
+        filename, copies = Path(row["image_uri"]).name, copies_in(self.config, split)
+        return make_examples(pair, row["key"], filename, copies, self.config, self.label_map)
 
 
 def shard_name(shard: Shard) -> str:
@@ -149,8 +147,12 @@ def shard_name(shard: Shard) -> str:
 
 def rows_per_shard(config: IngestConfig, split: str) -> int:
     """Sources a shard, so that it holds about `shard_size` examples with their copies."""
-    copies = config.augment_copies if split == AUGMENTED_SPLIT else 0
-    return max(1, config.shard_size // (1 + copies))
+    return max(1, config.shard_size // (1 + copies_in(config, split)))
+
+
+def copies_in(config: IngestConfig, split: str) -> int:
+    """Augmented copies of each example of a split."""
+    return config.augment_copies if split == AUGMENTED_SPLIT else 0
 
 
 def _index_row(
@@ -171,6 +173,8 @@ def _index_row(
         "position": position,
         "class_pixels": example.class_pixels,
         "ignored_pixels": example.ignored_pixels,
+        "augmentation": example.augmentation.to_json() if example.augmentation else None,
+        "annotation": row.get("annotation"),
     }
 
 

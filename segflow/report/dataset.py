@@ -8,7 +8,7 @@ from typing import Any
 from segflow.data import mask_formats
 from segflow.data.records import Record
 from segflow.dataset import Dataset, Split
-from segflow.report import pictures, sections, tables
+from segflow.report import augmentation, pictures, sections, tables
 from segflow.report.pictures import Card
 from segflow.report.render import render
 from segflow.report.sections import Swatch
@@ -69,6 +69,7 @@ def page(folder: Path) -> str:
             absent=_absent(classes, splits),
             largest=max((s.share for _, row in classes for s in row), default=0) or 1,
             examples=[_examples(opened, dataset, split) for split in splits],
+            augmentations=augmentation.cards(opened, dataset),
             legend=sections.swatches(dataset.label_map),
             rejects=sections.rejects(opened, record["inputs"]["by_code"]),
         )
