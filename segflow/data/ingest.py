@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from segflow import hashing
+from segflow.data import contained
 from segflow.data.config import IngestConfig
 from segflow.data.pair import Example, Pair, make_example, read_pair
 from segflow.data.records import encode_example, write_frame
@@ -132,7 +133,8 @@ class IngestWork:
         output.add_sums({shard.group: _sums(index)})
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Ends the decoder process."""
+        contained.close()
 
     def _variants(self, split: str) -> int:
         return 1 + (self.config.augment_copies if split == AUGMENTED_SPLIT else 0)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from segflow import scores
+from segflow.data import contained
 from segflow.data.masks import encode_mask
 from segflow.errors import RejectError
 from segflow.evaluate.config import EvaluateConfig
@@ -156,8 +157,9 @@ class EvaluateWork:
         output.add_sums({"confusion": {str(i): n for i, n in enumerate(cells) if n}})
 
     def close(self) -> None:
-        """Ends the threads."""
+        """Ends the threads and the decoder processes."""
         self._pool.shutdown()
+        contained.close()
 
     def _score(self, pairs: Sequence[tuple[Mapping[str, Any], Truth]]) -> list[dict[str, Any]]:
         predictions = self.predictor.segment([truth.image for _, truth in pairs])
