@@ -80,7 +80,7 @@ def _serve(request: Mapping[str, Any], memory: SharedMemory) -> dict[str, Any]:
         return {"code": RejectCode.DECODER_CRASH, "message": f"the decoder failed: {_why(error)}"}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    memory.put(pixels)
+    memory.put(pixels.data)
     return {"shape": pixels.shape, "dtype": str(pixels.dtype)}
 
 

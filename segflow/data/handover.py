@@ -36,8 +36,8 @@ class SharedMemory:
         with tempfile.TemporaryFile() as file:  # on macOS
             return cls(os.dup(file.fileno()))
 
-    def put(self, data: bytes | NDArray[Any]) -> None:
-        """Writes bytes, or an array in C order."""
+    def put(self, data: bytes | memoryview) -> None:
+        """Writes bytes, or an array's, in C order."""
         rest, position = memoryview(data).cast("B"), 0
         while rest:
             written = os.pwrite(self.descriptor, rest, position)
@@ -50,7 +50,7 @@ class SharedMemory:
             EOFError: There are fewer bytes.
         """
         array = np.empty(shape, dtype)
-        rest, position = memoryview(array.reshape(-1)).cast("B"), 0
+        rest, position = array.data.cast("B"), 0
         while rest:
             count = os.preadv(self.descriptor, [rest], position)
             if not count:
