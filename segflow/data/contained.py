@@ -74,6 +74,7 @@ class _Decoder:
 
     def __init__(self) -> None:
         self.is_fresh = True
+        self._limits: DecodeLimits | None = None
         self._memory = SharedMemory.create()
         lifeline, self._lifeline = os.pipe()
         inherited = (self._memory.descriptor, lifeline)
@@ -102,7 +103,9 @@ class _Decoder:
         """
         self.is_fresh = False
         self._memory.put(data)
-        request = {"decode": name, "bytes": len(data), "limits": asdict(limits)}
+        request: dict[str, Any] = {"decode": name, "bytes": len(data)}
+        if limits is not self._limits:
+            request["limits"], self._limits = asdict(limits), limits
         send(self._requests, request)
         try:
             reply = receive(self._replies)

@@ -132,7 +132,7 @@ def decode_rgb(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
         return np.repeat(_grey_to_8_bits(np.asarray(image))[..., None], 3, axis=2)
     if image.mode in ("P", "PA") and "transparency" in image.info:
         image = image.convert("RGBA")  # straight to RGB would warn about the transparency
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # spares a copy
 
 
 def read_rgb(path: str | Path, limits: DecodeLimits | None = None) -> NDArray[np.uint8]:

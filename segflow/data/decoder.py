@@ -13,6 +13,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,10 @@ def main(memory: SharedMemory, lifeline: int) -> None:
     warnings.simplefilter("ignore")
     send(replies, {})  # ready
     _silence()
+    serve = _Service(memory)
     with contextlib.suppress(EOFError):
         while True:
-            send(replies, _serve(receive(requests), memory))
+            send(replies, serve(receive(requests)))
 
 
 def _end_with(lifeline: int) -> None:
@@ -67,21 +69,37 @@ def _silence() -> None:
             os.dup2(nowhere.fileno(), number)
 
 
-def _serve(request: Mapping[str, Any], memory: SharedMemory) -> dict[str, Any]:
-    limits = DecodeLimits(**request["limits"])
-    _limit_memory(limits)
-    data = memory.get_bytes(request["bytes"])
-    signal.setitimer(signal.ITIMER_REAL, limits.decode_seconds)  # SIGALRM, whose default is death
-    try:
-        pixels = np.ascontiguousarray(_DECODERS[request["decode"]](data, limits))
-    except RejectError as error:
-        return {"code": str(error.code), "message": str(error)}
-    except Exception as error:
-        return {"code": RejectCode.DECODER_CRASH, "message": f"the decoder failed: {_why(error)}"}
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    memory.put(pixels.data)
-    return {"shape": pixels.shape, "dtype": str(pixels.dtype)}
+@dataclass
+class _Service:
+    """Answers one request after another.
+
+    Attributes:
+        memory: Where a file lies when its request comes, and its pixels with the reply.
+        limits: As the last request that told them said.
+    """
+
+    memory: SharedMemory
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+
+    def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What to reply: the pixels' shape and dtype, or a reject's code and message."""
+        if "limits" in request:
+            self.limits = DecodeLimits(**request["limits"])
+            _limit_memory(self.limits)
+        data = self.memory.get_bytes(request["bytes"])
+        # SIGALRM, whose default is death.
+        signal.setitimer(signal.ITIMER_REAL, self.limits.decode_seconds)
+        try:
+            pixels = np.ascontiguousarray(_DECODERS[request["decode"]](data, self.limits))
+        except RejectError as error:
+            return {"code": error.code, "message": str(error)}
+        except Exception as error:
+            why = "it ran out of memory" if isinstance(error, MemoryError) else repr(error)
+            return {"code": RejectCode.DECODER_CRASH, "message": f"the decoder failed: {why}"}
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        self.memory.put(pixels.data)
+        return {"shape": pixels.shape, "dtype": pixels.dtype.name}
 
 
 def _limit_memory(limits: DecodeLimits) -> None:
@@ -90,10 +108,6 @@ def _limit_memory(limits: DecodeLimits) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or most < hard:
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
-
-
-def _why(error: Exception) -> str:
-    return "it ran out of memory" if isinstance(error, MemoryError) else f"{error!r}"
 
 
 if __name__ == "__main__":
