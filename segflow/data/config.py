@@ -20,14 +20,18 @@ _LARGEST_JPEG = 65_500  # pixels a side, by libjpeg
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """Caps that are read from a file's size and header before anything is decoded."""
+    """What one file may cost; sizes are read from its header before anything is decoded."""
 
     max_pixels: int = 80_000_000
     """Largest image or mask, in pixels; above it an input is rejected as too_large."""
     max_bytes: int = 256 * 1024 * 1024
     """Largest image or mask file, in bytes; above it an input is rejected as too_large."""
+    decode_seconds: float = 60.0
+    """Longest time that decoding one file may take, in seconds; above it an input is rejected as
+    decoder_timeout."""
 
     def __post_init__(self) -> None:
+        require_range("--limits.decode-seconds", self.decode_seconds, 0.001, 86_400)
         if not 1 <= self.max_pixels <= _PILLOW_LIMIT:
             raise UsageError(
                 f"--limits.max-pixels must be 1 to {_PILLOW_LIMIT} (Pillow's own limit), "

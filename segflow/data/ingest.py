@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from segflow import hashing
+from segflow.data import contained
 from segflow.data.config import IngestConfig
 from segflow.data.pair import Example, Pair, make_examples, read_pair
 from segflow.data.records import encode_example, write_frame
@@ -133,7 +134,8 @@ class IngestWork:
         output.add_sums({shard.group: _sums(index)})
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Ends the decoder process."""
+        contained.close()
 
     def _examples(self, pair: Pair, row: Mapping[str, Any], split: str) -> Iterator[Example]:
         filename, copies = Path(row["image_uri"]).name, copies_in(self.config, split)
