@@ -1,5 +1,6 @@
 """`segflow ingest` from config to commit, but for the command line."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from segflow.data.labels import SAMPLED_MASKS, find_label_map, require_label_map
 from segflow.data.layouts import LIST_ALL, SourcePaths, find_layout
 from segflow.data.listing import require_outside
 from segflow.data.planning import PairPlan, sample_rows
+from segflow.data.splits import parse_group_pattern
 from segflow.dataset import RECORD_NAME, Dataset
 from segflow.jobs import progress
 from segflow.jobs.launch import (
@@ -87,8 +89,13 @@ def _pair_plan(config: IngestConfig, console: Console) -> PairPlan:
         seed=config.seed,
         shares=parse_splits(config.splits or _DEFAULT_SPLITS),
         own_splits=config.splits is None,
+        group_pattern=_group_pattern(config),
         rows_per_shard=lambda split: rows_per_shard(config, split),
     )
+
+
+def _group_pattern(config: IngestConfig) -> re.Pattern[str] | None:
+    return None if config.group_pattern is None else parse_group_pattern(config.group_pattern)
 
 
 def _ask_for_label_map(pairs: PairPlan, config: IngestConfig) -> LabelMap:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from segflow import storage
+from segflow.data.splits import parse_group_pattern
 from segflow.errors import UsageError
 
 ResizePolicy = Literal["stretch", "letterbox"]
@@ -127,11 +128,25 @@ class PlacesConfig:
     label_map: str | None = None
     """Label map as JSON, YAML, or CVAT's labelmap.txt; none: the layout's own."""
     splits: str | None = None
-    """Shares, by hash of the key; none: the layout's own, or train=0.8,val=0.1,test=0.1."""
+    """Shares, by hash of the group or key; none: the layout's own, or
+    train=0.8,val=0.1,test=0.1."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class IngestConfig(ExampleConfig, PlacesConfig):
+class SplitsConfig:
+    """Which images must not be told apart by the splits, and what becomes of leaks."""
+
+    group_pattern: str | None = None
+    """Regular expression on the key; what its parentheses match (a video, a patient) stays in one
+    split; none: the layout's own groups."""
+
+    def __post_init__(self) -> None:
+        if self.group_pattern is not None:
+            parse_group_pattern(self.group_pattern)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestConfig(ExampleConfig, SplitsConfig, PlacesConfig):
     """Raw images + masks to resized, validated, augmented TFRecord shards."""
 
     shard_size: int = 256
@@ -140,7 +155,8 @@ class IngestConfig(ExampleConfig, PlacesConfig):
     """Share of the inputs that may be rejected; above it nothing is committed (exit code 3)."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        ExampleConfig.__post_init__(self)
+        SplitsConfig.__post_init__(self)
         if self.splits is not None:
             parse_splits(self.splits)
         require_range("--max-reject-fraction", self.max_reject_fraction, 0, 1)

@@ -34,6 +34,7 @@ INDEX_SCHEMA = pa.schema(
         pa.field("position", pa.int32(), metadata={"description": "of the record in its shard"}),
         pa.field("class_pixels", pa.list_(pa.int64()), metadata={"description": "by class id"}),
         pa.field("ignored_pixels", pa.int64()),
+        pa.field("group", pa.string(), metadata={"description": "what must not straddle splits"}),
     ]
 )
 
@@ -171,6 +172,7 @@ def _index_row(
         "position": position,
         "class_pixels": example.class_pixels,
         "ignored_pixels": example.ignored_pixels,
+        "group": row["group"],
     }
 
 

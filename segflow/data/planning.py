@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segflow import hashing, storage
-from segflow.data.layouts import Layout, SourcePaths
+from segflow.data.layouts import Layout, SourceFile, SourcePaths
+from segflow.data.splits import choose_split, group_of, require_split_name
 from segflow.data.spool import Spool
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
@@ -28,6 +29,7 @@ _LISTING = pa.schema(
         "mtime_ns": pa.int64(),
         "shard_group": pa.string(),
         "own_split": pa.bool_(),
+        "source_group": pa.string(),
         "position": pa.string(),
         "code": pa.string(),
         "message": pa.string(),
@@ -47,7 +49,8 @@ _PAIR = """
       FROM read_parquet($listing) WHERE role = 'image'
     ), masks AS (
       SELECT key, min(uri) AS uri, min(bytes) AS bytes, min(mtime_ns) AS mtime_ns,
-             min(shard_group) AS shard_group, min(position) AS position, min(code) AS code,
+             min(shard_group) AS shard_group, min(position) AS position,
+             min(source_group) AS source_group, min(code) AS code,
              min(message) AS message, min(annotation_at) AS annotation_at,
              min(annotation_bytes) AS annotation_bytes, count(*) AS n,
              string_agg(uri, ', ' ORDER BY uri) AS uris
@@ -55,7 +58,7 @@ _PAIR = """
     )
     SELECT coalesce(i.shard_group, m.shard_group) AS shard_group,
            coalesce(i.bytes, 0) + coalesce(m.bytes, 0) AS weight,
-           key,
+           key, coalesce(i.source_group, m.source_group) AS "group",
            i.uri AS image_uri, i.bytes AS image_bytes, i.mtime_ns AS image_mtime_ns,
            m.uri AS mask_uri, m.bytes AS mask_bytes, m.mtime_ns AS mask_mtime_ns,
            m.annotation_at, m.annotation_bytes,
@@ -87,8 +90,10 @@ class PairPlan:
         paths: As the user gave them.
         seed: Of splits and order.
         shares: Share of each split by hash of the key.
-        own_splits: Whether the layout's own splits come first; `shares` are for the rest.
         rows_per_shard: By split.
+        own_splits: Whether the layout's own splits come first; `shares` are for the rest.
+        group_pattern: Finds in a key the group that must not straddle splits; None: the layout's
+            own groups.
     """
 
     layout: Layout
@@ -97,6 +102,7 @@ class PairPlan:
     shares: Mapping[str, float]
     rows_per_shard: Callable[[str], int]
     own_splits: bool = True
+    group_pattern: re.Pattern[str] | None = None
 
     def __call__(self, folder: Path) -> Planned:
         """Writes the plan into the run folder `folder`.
@@ -141,8 +147,9 @@ class PairPlan:
 
     def _rows(self, spool: Spool) -> Iterator[dict[str, Any]]:
         for source in self.layout.sources(self.paths.absolute()):
-            own = _require_name(source.split) if self.own_splits else None
+            own = require_split_name(source.split) if self.own_splits else None
             key = _storable(source.key)
+            group = self._group(source, key)
             annotation_at, annotation_bytes = spool.add(source.annotation)
             yield {
                 "role": source.role,
@@ -150,14 +157,21 @@ class PairPlan:
                 "uri": _storable(source.file.path),
                 "bytes": source.file.bytes,
                 "mtime_ns": source.file.mtime_ns,
-                "shard_group": own or choose_split(self.shares, self.seed, key),
+                "shard_group": own or choose_split(self.shares, self.seed, group or key),
                 "own_split": own is not None,
+                "source_group": group,
                 "position": f"{hashing.stable_seed('order', self.seed, key):016x}",
                 "code": source.file.code,
                 "message": source.file.message and _storable(source.file.message),
                 "annotation_at": annotation_at,
                 "annotation_bytes": annotation_bytes,
             }
+
+    def _group(self, source: SourceFile, key: str) -> str | None:
+        if self.group_pattern is None:
+            return source.group and _storable(source.group)
+        # What must not be read is rejected whatever its name.
+        return None if source.file.code else group_of(self.group_pattern, key)
 
     def _groups(self, connection: duckdb.DuckDBPyConnection, listing: Path) -> list[str]:
         found = connection.execute(
@@ -204,31 +218,11 @@ def _storable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _require_name(split: str | None) -> str | None:
-    # It becomes part of the names of files.
-    if split is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_]*", split):
-        raise UsageError(
-            f"a split is called {split!r}; expected letters, digits and _; rename it, or give "
-            "--splits train=0.8,val=0.1,test=0.1 to leave the data set's own out"
-        )
-    return split
-
-
-def choose_split(shares: Mapping[str, float], seed: int, key: str) -> str:
-    """The split of a key: by its hash, so that adding data moves no other key."""
-    position, threshold = hashing.unit_interval("split", seed, key), 0.0
-    for name, share in shares.items():
-        threshold += share
-        if position < threshold:
-            return name
-    return list(shares)[-1]  # shares add up to 1 but for rounding
-
-
 def sources_hash(plan: Path) -> str:
-    """SHA-256 over what a plan lists: keys, sizes, times, annotations; not where the files lie."""
+    """SHA-256 over what a plan lists, places apart: keys, sizes, times, annotations, groups."""
     digest = hashlib.sha256()
     columns = ["key", "image_bytes", "image_mtime_ns", "mask_bytes", "mask_mtime_ns", "code"]
-    columns += ["annotation"]
+    columns += ["annotation", "group"]
     for part in sorted(plan.iterdir()):
         with pq.ParquetFile(part) as file:
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
