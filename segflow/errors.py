@@ -47,6 +47,7 @@ class RejectCode(StrEnum):
     DUPLICATE_KEY = "duplicate_key"
     OUTSIDE_ROOT = "outside_root"
     SOURCE_CHANGED = "source_changed"
+    DUPLICATE_IMAGE = "duplicate_image"
 
 
 class RejectError(Exception):

@@ -139,10 +139,26 @@ class SplitsConfig:
     group_pattern: str | None = None
     """Regular expression on the key; what its parentheses match (a video, a patient) stays in one
     split; none: the layout's own groups."""
+    stratify: bool = False
+    """Give every split its share of every class, groups kept whole; needs --splits, and reads every
+    pair beforehand. Data that is added may then move what was there to another split."""
+    duplicates: Literal["keep", "drop", "fail"] = "keep"
+    """Images that occur more than once: keep and report them; drop all but one, which reads every
+    pair beforehand; or fail."""
+    near_duplicates: int | None = None
+    """Count images as duplicates, too, whose perceptual hashes (of 64 bits) differ in so many bits
+    at most, 0 to 12; 4 finds copies that were scaled or compressed. None: exact copies alone."""
 
     def __post_init__(self) -> None:
         if self.group_pattern is not None:
             parse_group_pattern(self.group_pattern)
+        if self.near_duplicates is not None:
+            require_range("--near-duplicates", self.near_duplicates, 0, 12)
+
+    @property
+    def needs_survey(self) -> bool:
+        """Whether every pair must be read before the plan is final."""
+        return self.stratify or self.duplicates != "keep"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +175,11 @@ class IngestConfig(ExampleConfig, SplitsConfig, PlacesConfig):
         SplitsConfig.__post_init__(self)
         if self.splits is not None:
             parse_splits(self.splits)
+        elif self.stratify:
+            raise UsageError(
+                "--stratify needs --splits, such as --splits train=0.8,val=0.1,test=0.1: a data "
+                "set's own splits are left out"
+            )
         require_range("--max-reject-fraction", self.max_reject_fraction, 0, 1)
         if self.shard_size < 1:
             raise UsageError(f"--shard-size must be 1 or more, found {self.shard_size}")

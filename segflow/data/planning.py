@@ -1,8 +1,10 @@
 """The plan of a job over image/mask pairs: list, pair, split, sort into shards."""
 
+import dataclasses
 import difflib
 import hashlib
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from segflow.data.splits import choose_split, group_of, require_split_name
 from segflow.data.spool import Spool
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
-from segflow.jobs.plan import ROWS_AT_ONCE, PlanWriter, connect, write_listing
+from segflow.jobs.plan import ROWS_AT_ONCE, PlanSummary, PlanWriter, connect, write_listing
 
 _LISTING = pa.schema(
     {
@@ -57,6 +59,7 @@ _PAIR = """
       FROM read_parquet($listing) WHERE role = 'mask' GROUP BY key
     )
     SELECT coalesce(i.shard_group, m.shard_group) AS shard_group,
+           coalesce(i.position, m.position) AS position,
            coalesce(i.bytes, 0) + coalesce(m.bytes, 0) AS weight,
            key, coalesce(i.source_group, m.source_group) AS "group",
            i.uri AS image_uri, i.bytes AS image_bytes, i.mtime_ns AS image_mtime_ns,
@@ -76,9 +79,26 @@ _PAIR = """
                 WHEN m.uri IS NULL THEN 'no mask has the key ' || key
                 ELSE m.message END AS message
     FROM images AS i FULL JOIN masks AS m USING (key)
-    ORDER BY list_position($groups, coalesce(i.shard_group, m.shard_group)),
-             coalesce(i.position, m.position), key, image_uri
 """
+
+_PLAIN = f"""
+    SELECT * EXCLUDE (position) FROM ({_PAIR})
+    ORDER BY list_position($groups, shard_group), position, key, image_uri
+"""
+
+# Only what is not refused already is judged, so its key is its own.
+_JUDGED = f"""
+    SELECT * EXCLUDE (position) FROM (
+      SELECT p.* REPLACE (CASE WHEN p.code IS NULL THEN coalesce(v.split, p.shard_group)
+                               ELSE p.shard_group END AS shard_group,
+                          coalesce(p.code, v.code) AS code,
+                          coalesce(p.message, v.message) AS message)
+      FROM ({_PAIR}) AS p LEFT JOIN read_parquet($verdicts) AS v USING (key))
+    ORDER BY list_position($groups, shard_group), position, key, image_uri
+"""
+
+
+Judge = Callable[[Iterator[dict[str, Any]], Sequence[str], Path], Path]
 
 
 @dataclass(frozen=True)
@@ -94,6 +114,9 @@ class PairPlan:
         own_splits: Whether the layout's own splits come first; `shares` are for the rest.
         group_pattern: Finds in a key the group that must not straddle splits; None: the layout's
             own groups.
+        judge: Changes splits and refuses rows after a look at all of a draft, whose rows it is
+            given with their `split`, the splits in order, and a folder; returns a Parquet file
+            with `key`, `split`, `code` and `message`, None where the draft stands.
     """
 
     layout: Layout
@@ -103,6 +126,7 @@ class PairPlan:
     rows_per_shard: Callable[[str], int]
     own_splits: bool = True
     group_pattern: re.Pattern[str] | None = None
+    judge: Judge | None = None
 
     def __call__(self, folder: Path) -> Planned:
         """Writes the plan into the run folder `folder`.
@@ -118,15 +142,22 @@ class PairPlan:
             write_listing(listing, self._rows(spool), _LISTING)
             self._require_pairs(connection, listing)
             groups = self._groups(connection, listing)
-            query = connection.sql(_PAIR, params={"listing": str(listing), "groups": groups})
-            batches = (spool.attach(b, "annotation") for b in query.to_arrow_reader(ROWS_AT_ONCE))
-            summary = PlanWriter(folder, self.rows_per_shard).write(batches)
+
+            def write(to: Path, sql: str, **more: str) -> PlanSummary:
+                params = {"listing": str(listing), "groups": groups, **more}
+                rows = connection.sql(sql, params=params).to_arrow_reader(ROWS_AT_ONCE)
+                batches = (spool.attach(batch, "annotation") for batch in rows)
+                return PlanWriter(to, self.rows_per_shard).write(batches)
+
+            draft = folder if self.judge is None else folder / "draft"
+            summary = write(draft, _PLAIN)
+            sources_sha256 = sources_hash(draft / "plan")
+            if self.judge is not None:
+                verdicts = self.judge(plan_rows(draft, summary), groups, draft)
+                summary = write(folder, _JUDGED, verdicts=str(verdicts))
+                shutil.rmtree(draft)
         listing.unlink()
-        notes = {
-            "layout": self.layout.name,
-            "splits": groups,
-            "sources_sha256": sources_hash(folder / "plan"),
-        }
+        notes = {"layout": self.layout.name, "splits": groups, "sources_sha256": sources_sha256}
         return Planned(summary, notes)
 
     def require_unchanged(self, output: Path, record_name: str) -> None:
@@ -137,7 +168,7 @@ class PairPlan:
         """
         there = storage.read_json(output / record_name)
         with storage.scratch_folder() as folder:
-            planned = self(folder)
+            planned = dataclasses.replace(self, judge=None)(folder)
         if planned.notes["sources_sha256"] != there["sources_sha256"]:
             raise UsageError(
                 f"--output {output}: was made of {there['inputs']['listed']} inputs, and the "
@@ -229,6 +260,17 @@ def sources_hash(plan: Path) -> str:
                 for row in batch.to_pylist():
                     digest.update(hashing.canonical_json(row))
     return digest.hexdigest()
+
+
+def plan_rows(folder: Path, summary: PlanSummary) -> Iterator[dict[str, Any]]:
+    """The rows of a plan in order, each with its `split`; one shard is in memory at a time."""
+    splits = (split for split, shards in summary.groups.items() for _ in range(shards))
+    for part in sorted((folder / "plan").iterdir()):
+        with pq.ParquetFile(part) as file:
+            for shard in range(file.num_row_groups):
+                split = next(splits)
+                for row in file.read_row_group(shard, use_threads=False).to_pylist():
+                    yield {**row, "split": split}
 
 
 def sample_rows(

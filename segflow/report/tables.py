@@ -66,6 +66,5 @@ def _definition(table: str, parts: list[Path], columns: str) -> str:
 
 
 def _literal(path: Path) -> str:
-    """A path as an SQL string and a pattern that matches it alone; `[*?` are legal in names."""
-    pattern = "".join(f"[{c}]" if c in "[*?" else c for c in str(path))
-    return "'" + pattern.replace("'", "''") + "'"
+    """A path as an SQL string."""
+    return "'" + storage.pattern_of(path).replace("'", "''") + "'"
