@@ -64,7 +64,10 @@ def ingest(
         job = IngestJob(config, label_map)
         pairs = dataclasses.replace(pairs, judge=_judge(config, label_map, console))
         Launch(job, output, recorded, LIBRARIES, _Planner(pairs, job), flags)(console)
-    return Dataset.load(output)
+    dataset = Dataset.load(output)
+    for line in dataset.warnings():
+        console.print(line, highlight=False, markup=False)
+    return dataset
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,13 @@ def command(launcher: int) -> str:
 
 def main(launcher: int) -> None:
     """Serves the launcher until it has no more work or is dead."""
-    threading.Thread(target=die_with, args=(launcher,), daemon=True).start()
+    threading.Thread(target=_die_with, args=(launcher,), daemon=True).start()
     from apache_beam.runners.worker import sdk_worker_main  # takes seconds: watched from here on
 
     sdk_worker_main.main(sys.argv)
 
 
-def die_with(launcher: int) -> None:
-    """Ends this process as soon as its parent is no longer the process `launcher`."""
+def _die_with(launcher: int) -> None:
     while os.getppid() == launcher:
         time.sleep(_POLL_S)
     os._exit(_ORPHANED)  # at once: a shard is complete or absent, however its worker ends
