@@ -22,6 +22,11 @@ class Tables:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """What the views lie in."""
+        return self._connection
+
     def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of a query as dictionaries; `$name` stands for a parameter."""
         result = self._connection.execute(sql, parameters)
