@@ -9,6 +9,7 @@ from typing import Any, Literal
 from segflow import storage
 from segflow.data.augment_config import AugmentationConfig
 from segflow.data.ranges import require_range
+from segflow.data.splits import parse_group_pattern
 from segflow.errors import UsageError
 
 ResizePolicy = Literal["stretch", "letterbox"]
@@ -20,14 +21,18 @@ _LARGEST_JPEG = 65_500  # pixels a side, by libjpeg
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """Caps that are read from a file's size and header before anything is decoded."""
+    """What one file may cost; sizes are read from its header before anything is decoded."""
 
     max_pixels: int = 80_000_000
     """Largest image or mask, in pixels; above it an input is rejected as too_large."""
     max_bytes: int = 256 * 1024 * 1024
     """Largest image or mask file, in bytes; above it an input is rejected as too_large."""
+    decode_seconds: float = 60.0
+    """Longest time that decoding one file may take, in seconds; above it an input is rejected as
+    decoder_timeout."""
 
     def __post_init__(self) -> None:
+        require_range("--limits.decode-seconds", self.decode_seconds, 0.001, 86_400)
         if not 1 <= self.max_pixels <= _PILLOW_LIMIT:
             raise UsageError(
                 f"--limits.max-pixels must be 1 to {_PILLOW_LIMIT} (Pillow's own limit), "
@@ -111,11 +116,41 @@ class PlacesConfig:
     label_map: str | None = None
     """Label map as JSON, YAML, or CVAT's labelmap.txt; none: the layout's own."""
     splits: str | None = None
-    """Shares, by hash of the key; none: the layout's own, or train=0.8,val=0.1,test=0.1."""
+    """Shares, by hash of the group or key; none: the layout's own, or
+    train=0.8,val=0.1,test=0.1."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class IngestConfig(ExampleConfig, PlacesConfig):
+class SplitsConfig:
+    """Which images must not be told apart by the splits, and what becomes of leaks."""
+
+    group_pattern: str | None = None
+    """Regular expression on the key; what its parentheses match (a video, a patient) stays in one
+    split; none: the layout's own groups."""
+    stratify: bool = False
+    """Give every split its share of every class, groups kept whole; needs --splits, and reads every
+    pair beforehand. Data that is added may then move what was there to another split."""
+    duplicates: Literal["keep", "drop", "fail"] = "keep"
+    """Images that occur more than once: keep and report them; drop all but one, which reads every
+    pair beforehand; or fail."""
+    near_duplicates: int | None = None
+    """Count images as duplicates, too, whose perceptual hashes (of 64 bits) differ in so many bits
+    at most, 0 to 12; 4 finds copies that were scaled or compressed. None: exact copies alone."""
+
+    def __post_init__(self) -> None:
+        if self.group_pattern is not None:
+            parse_group_pattern(self.group_pattern)
+        if self.near_duplicates is not None:
+            require_range("--near-duplicates", self.near_duplicates, 0, 12)
+
+    @property
+    def needs_survey(self) -> bool:
+        """Whether every pair must be read before the plan is final."""
+        return self.stratify or self.duplicates != "keep"
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestConfig(ExampleConfig, SplitsConfig, PlacesConfig):
     """Raw images + masks to resized, validated, augmented TFRecord shards."""
 
     shard_size: int = 256
@@ -124,9 +159,15 @@ class IngestConfig(ExampleConfig, PlacesConfig):
     """Share of the inputs that may be rejected; above it nothing is committed (exit code 3)."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        ExampleConfig.__post_init__(self)
+        SplitsConfig.__post_init__(self)
         if self.splits is not None:
             parse_splits(self.splits)
+        elif self.stratify:
+            raise UsageError(
+                "--stratify needs --splits, such as --splits train=0.8,val=0.1,test=0.1: a data "
+                "set's own splits are left out"
+            )
         require_range("--max-reject-fraction", self.max_reject_fraction, 0, 1)
         if self.shard_size < 1:
             raise UsageError(f"--shard-size must be 1 or more, found {self.shard_size}")

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segflow.data import annotations, augment, augment_pixels, resize
+from segflow.data import annotations, augment, augment_pixels, contained, resize
 from segflow.data.annotations import MaskSource
 from segflow.data.augment import Augmentation
 from segflow.data.config import DecodeLimits, ExampleConfig
-from segflow.data.decode import decode_rgb, read_bytes
+from segflow.data.decode import read_bytes
 from segflow.data.masks import decode_mask, encode_mask
 from segflow.data.records import Record
 from segflow.errors import RejectCode, RejectError
@@ -95,7 +95,7 @@ def read_pair(row: Mapping[str, Any], label_map: LabelMap, limits: DecodeLimits)
     """
     image_planned = (row.get("image_bytes"), row.get("image_mtime_ns"))
     image_bytes = read_source(row["image_uri"], image_planned, limits)
-    image = _about("image", lambda: decode_rgb(image_bytes, limits))
+    image = _about("image", lambda: contained.decode_rgb(image_bytes, limits))
     mask = _read_mask(row, (image.shape[0], image.shape[1]), label_map, limits)
     if image.shape[:2] != mask.shape:
         raise RejectError(

@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from segflow.data import contained
 from segflow.data.config import ExampleConfig
 from segflow.data.pair import make_examples, read_pair
 from segflow.data.records import encode_example
@@ -46,6 +47,9 @@ class _MakeExamples(beam.DoFn):
         self._config, self._label_map = config, label_map
         self._accepted = Metrics.counter("segflow/ingest", "accepted")
         self._rejected = Metrics.counter("segflow/ingest", "rejected")
+
+    def teardown(self) -> None:
+        contained.close()
 
     def process(self, pair: tuple[str, str, str]) -> Iterator[Any]:
         key, image, mask = pair

@@ -79,7 +79,9 @@ class Labels:
     def launch(self, config: LabelConfig, model: str) -> Outcome | None:
         """Plans and works off a run."""
         recorded = config.recorded() | {"model_fingerprint": model}
-        plan = LabelPlan(recorded["images"], self.output, model, config.shard_size)
+        plan = LabelPlan(
+            recorded["images"], self.output, model, config.shard_size, recorded["limits"]
+        )
         job = LabelJob(config, LABELS, model)
         console = Console(file=io.StringIO())
         return Launch(job, self.output, recorded, (), plan)(console)

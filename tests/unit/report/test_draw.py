@@ -67,8 +67,9 @@ def test_dataset(tmp_path: Path) -> None:
     assert "7 of 16 listed, 9 rejected" in page.text
     assert "in train: never seen" in page.text
     assert "unreadable 7 inputs" in page.text
-    # four keys in three variants, two keys of val, one of test; image and mask of each
-    assert len(page.images) == 2 * (4 * 3 + 2 + 1) + AUGMENTATIONS
+    # four keys in three variants, two keys of val, one of test; image and mask of each; and the
+    # two images of a set of near copies
+    assert len(page.images) == 2 * (4 * 3 + 2 + 1) + 2 + AUGMENTATIONS
     assert all(name in page.text for name in ('it\'s "quoted" & 100%20.png', "Straße/图像"))
 
 
@@ -89,9 +90,17 @@ def test_dataset_of_another_version_has_no_augmentations_to_show(tmp_path: Path)
     assert "Each operation alone" not in Page(draw(folder)).text
 
 
+def test_dataset_says_what_leaks(tmp_path: Path) -> None:
+    page = Page(draw(folders.write_dataset(tmp_path / "d")))
+    assert f"One group lies in more than one split: {folders.HOSTILE}" in page.text
+    assert "Near copies, up to 3 bits of 64 away: 1 set in more than one split" in page.text
+    assert "1 group of images that belong together; 1 lies in more than one split" in page.text
+    assert "Exact copies None." in page.text
+
+
 def test_dataset_without_copies_names_each_example(tmp_path: Path) -> None:
     page = Page(draw(folders.write_dataset(tmp_path / "d", copies=0)))
-    assert len(page.images) == 2 * (3 + 2 + 1)
+    assert len(page.images) == 2 * (3 + 2 + 1) + 2
     assert "v1.png" in page.text
 
 
@@ -100,7 +109,7 @@ def test_dataset_whose_shard_is_damaged_says_so_in_place(tmp_path: Path) -> None
     (folder / "val-00000-of-00001.tfrecord").write_bytes(b"cut")
     page = Page(draw(folder))
     assert "val-00000-of-00001.tfrecord cannot be read" in page.text
-    assert len(page.images) == 2 * (4 * 3 + 1) + AUGMENTATIONS
+    assert len(page.images) == 2 * (4 * 3 + 1) + 1 + AUGMENTATIONS
 
 
 def test_model(tmp_path: Path) -> None:
