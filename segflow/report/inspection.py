@@ -153,7 +153,8 @@ def _sample(opened: Tables, dataset: Dataset) -> list[dict[str, Any]]:
     most = min(_MOST, max(_FEWEST, _MOST_PIXELS // (height * width)))
     return opened.rows(
         "WITH chosen AS (SELECT split, shard FROM index GROUP BY split, shard "
-        "QUALIFY row_number() OVER (PARTITION BY split ORDER BY md5($seed || shard), shard) <= $shards) "
+        "QUALIFY row_number() OVER (PARTITION BY split ORDER BY md5($seed || shard), shard) "
+        "<= $shards) "
         "SELECT key, split, shard, position FROM index SEMI JOIN chosen USING (split, shard) "
         "WHERE variant = 0 ORDER BY md5($seed || key), key LIMIT $most",
         seed=str(dataset.seed),
