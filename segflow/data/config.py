@@ -2,10 +2,13 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from segflow import storage
+from segflow.data.augment_config import AugmentationConfig
+from segflow.data.ranges import require_range
 from segflow.data.splits import parse_group_pattern
 from segflow.errors import UsageError
 
@@ -16,22 +19,20 @@ _PILLOW_LIMIT = 2 * 89_478_485
 _LARGEST_JPEG = 65_500  # pixels a side, by libjpeg
 
 
-def require_range(flag: str, value: float, low: float, high: float) -> None:
-    """Raises `UsageError` unless `low` <= `value` <= `high`."""
-    if not low <= value <= high:
-        raise UsageError(f"{flag} must be {low} to {high}, found {value}")
-
-
 @dataclass(frozen=True)
 class DecodeLimits:
-    """Caps that are read from a file's size and header before anything is decoded."""
+    """What one file may cost; sizes are read from its header before anything is decoded."""
 
     max_pixels: int = 80_000_000
     """Largest image or mask, in pixels; above it an input is rejected as too_large."""
     max_bytes: int = 256 * 1024 * 1024
     """Largest image or mask file, in bytes; above it an input is rejected as too_large."""
+    decode_seconds: float = 60.0
+    """Longest time that decoding one file may take, in seconds; above it an input is rejected as
+    decoder_timeout."""
 
     def __post_init__(self) -> None:
+        require_range("--limits.decode-seconds", self.decode_seconds, 0.001, 86_400)
         if not 1 <= self.max_pixels <= _PILLOW_LIMIT:
             raise UsageError(
                 f"--limits.max-pixels must be 1 to {_PILLOW_LIMIT} (Pillow's own limit), "
@@ -39,36 +40,6 @@ class DecodeLimits:
             )
         if self.max_bytes < 1:
             raise UsageError(f"--limits.max-bytes must be at least 1, found {self.max_bytes}")
-
-
-@dataclass(frozen=True)
-class AugmentationConfig:
-    """What the augmented copies of training examples go through; image and mask together."""
-
-    flip_horizontal: float = 0.5
-    """Probability of a mirror image."""
-    flip_vertical: float = 0.0
-    """Probability of turning upside down."""
-    rotation: float = 10.0
-    """Largest rotation either way, in degrees."""
-    zoom: tuple[float, float] = (0.8, 1.25)
-    """Smallest and largest magnification."""
-    brightness: float = 0.2
-    """Largest change of brightness, as a share."""
-    contrast: float = 0.2
-    """Largest change of contrast, as a share."""
-    saturation: float = 0.2
-    """Largest change of saturation, as a share."""
-
-    def __post_init__(self) -> None:
-        for name in ("flip_horizontal", "flip_vertical", "brightness", "contrast", "saturation"):
-            require_range(f"--augmentation.{name.replace('_', '-')}", getattr(self, name), 0, 1)
-        require_range("--augmentation.rotation", self.rotation, 0, 180)
-        if not 0.05 <= self.zoom[0] <= self.zoom[1] <= 20:
-            raise UsageError(
-                "--augmentation.zoom must be a smaller and a larger factor between 0.05 and 20, "
-                f"found {self.zoom[0]} {self.zoom[1]}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +52,7 @@ class ExampleConfig:
     """stretch to the size; letterbox: keep the aspect ratio and pad (padding is ignored)."""
     augment_copies: int = 0
     """Augmented copies of every training example, besides the example itself."""
-    augmentation: AugmentationConfig = AugmentationConfig()
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     image_format: Literal["jpeg", "png"] = "jpeg"
     """Format of stored images; masks are always PNG."""
     jpeg_quality: int = 95
@@ -100,11 +71,28 @@ class ExampleConfig:
         require_range("--jpeg-quality", self.jpeg_quality, 1, 100)
         if self.augment_copies < 0:
             raise UsageError(f"--augment-copies must be 0 or more, found {self.augment_copies}")
+        if self.augment_copies and not self.augmentation.operations:
+            raise UsageError(
+                f"--augment-copies {self.augment_copies} with --augmentation.preset "
+                f"{self.augmentation.preset} would store copies that change nothing; choose "
+                "another preset or give a probability"
+            )
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return parse_image_size(self.image_size)
+
+    @classmethod
+    def from_recorded(cls, config: Mapping[str, Any]) -> "ExampleConfig":
+        """Reads the settings of examples out of the `config` that `dataset.json` records.
+
+        Raises:
+            TypeError: A setting is missing, or of another version.
+            UsageError: One is not sound.
+        """
+        named = {f.name: f.type for f in fields(ExampleConfig) if f.name in config}
+        return ExampleConfig(**{name: _restored(t, config[name]) for name, t in named.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,13 +174,21 @@ class IngestConfig(ExampleConfig, SplitsConfig, PlacesConfig):
 
     def recorded(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all but where it goes and when it is refused."""
-        config = json.loads(json.dumps(asdict(self)))  # tuples become lists, as when read back
+        whole = replace(self, augmentation=self.augmentation.resolved())  # presets may change
+        config = json.loads(json.dumps(asdict(whole)))  # tuples become lists, as when read back
         for name in ("output", "max_reject_fraction"):
             del config[name]
         for name in ("images", "masks", "root", "label_map"):
             if config[name] is not None:
                 config[name] = storage.absolute(config[name])
         return config
+
+
+def _restored(kind: Any, value: Any) -> Any:
+    """A setting as it was before JSON: sections are dataclasses, lists tuples."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        return kind(**{name: _restored(None, part) for name, part in value.items()})
+    return tuple(value) if isinstance(value, list) else value
 
 
 def parse_image_size(text: str) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from segflow.data import contained
 from segflow.data.config import DecodeLimits
 from segflow.errors import RejectCode, RejectError
 
@@ -73,6 +74,8 @@ def open_image(data: bytes, limits: DecodeLimits) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise RejectError(RejectCode.TOO_LARGE, str(error)) from error
+    except MemoryError:
+        raise
     except Exception as error:  # plugins raise whatever a damaged header leads them to
         if other := _other_format(data):
             raise RejectError(
@@ -129,7 +132,7 @@ def decode_rgb(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
         return np.repeat(_grey_to_8_bits(np.asarray(image))[..., None], 3, axis=2)
     if image.mode in ("P", "PA") and "transparency" in image.info:
         image = image.convert("RGBA")  # straight to RGB would warn about the transparency
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # spares a copy
 
 
 def read_rgb(path: str | Path, limits: DecodeLimits | None = None) -> NDArray[np.uint8]:
@@ -139,7 +142,7 @@ def read_rgb(path: str | Path, limits: DecodeLimits | None = None) -> NDArray[np
         RejectError: It cannot be read, with the code that ingest would give.
     """
     limits = limits or DecodeLimits()
-    return decode_rgb(read_bytes(path, limits), limits)
+    return contained.decode_rgb(read_bytes(path, limits), limits)
 
 
 def _require_depth_as_read(image: Image.Image, data: bytes) -> None:

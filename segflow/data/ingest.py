@@ -1,7 +1,7 @@
 """The ingest job: a shard of pairs becomes a TFRecord file, its index and its rejects."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from segflow import hashing
 from segflow.class_weights import inverse_frequency, median_frequency
+from segflow.data import contained
 from segflow.data.config import IngestConfig
 from segflow.data.leaks import load_sources, perceptual_hash, summarize
-from segflow.data.pair import Example, Pair, make_example, read_pair
+from segflow.data.pair import Example, Pair, make_examples, read_pair
 from segflow.data.records import encode_example, write_frame
 from segflow.dataset import FORMAT_VERSION, RECORD_NAME
 from segflow.errors import RejectCode, RejectError
@@ -38,6 +39,8 @@ INDEX_SCHEMA = pa.schema(
         pa.field("position", pa.int32(), metadata={"description": "of the record in its shard"}),
         pa.field("class_pixels", pa.list_(pa.int64()), metadata={"description": "by class id"}),
         pa.field("ignored_pixels", pa.int64()),
+        pa.field("augmentation", pa.string(), metadata={"description": "JSON; null: variant 0"}),
+        pa.field("annotation", pa.string(), metadata={"description": "null: the mask is a file"}),
         pa.field("group", pa.string(), metadata={"description": "what must not straddle splits"}),
         pa.field(
             "image_phash",
@@ -144,8 +147,7 @@ class IngestWork:
                     continue
                 output.accept()
                 look = perceptual_hash(pair.image) if self._near else None
-                for variant in range(self._variants(shard.group)):
-                    example = self._example(pair, row, variant)
+                for variant, example in enumerate(self._examples(pair, row, shard.group)):
                     place = (shard, len(index))
                     index.append(_index_row(row, pair, look, example, variant, *place))
                     write_frame(file, encode_example(example.record))
@@ -155,18 +157,16 @@ class IngestWork:
         output.add_sums({shard.group: _sums(index)})
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Ends the decoder process."""
+        contained.close()
+
+    def _examples(self, pair: Pair, row: Mapping[str, Any], split: str) -> Iterator[Example]:
+        filename, copies = Path(row["image_uri"]).name, copies_in(self.config, split)
+        return make_examples(pair, row["key"], filename, copies, self.config, self.label_map)
 
     @property
     def _near(self) -> bool:
         return self.config.near_duplicates is not None
-
-    def _variants(self, split: str) -> int:
-        return 1 + (self.config.augment_copies if split == TRAINING_SPLIT else 0)
-
-    def _example(self, pair: Pair, row: Mapping[str, Any], variant: int) -> Example:
-        filename = Path(row["image_uri"]).name
-        return make_example(pair, row["key"], filename, variant, self.config, self.label_map)
 
 
 def shard_name(shard: Shard) -> str:
@@ -176,8 +176,12 @@ def shard_name(shard: Shard) -> str:
 
 def rows_per_shard(config: IngestConfig, split: str) -> int:
     """Sources a shard, so that it holds about `shard_size` examples with their copies."""
-    copies = config.augment_copies if split == TRAINING_SPLIT else 0
-    return max(1, config.shard_size // (1 + copies))
+    return max(1, config.shard_size // (1 + copies_in(config, split)))
+
+
+def copies_in(config: IngestConfig, split: str) -> int:
+    """Augmented copies of each example of a split."""
+    return config.augment_copies if split == TRAINING_SPLIT else 0
 
 
 def _index_row(
@@ -204,6 +208,8 @@ def _index_row(
         "position": position,
         "class_pixels": example.class_pixels,
         "ignored_pixels": example.ignored_pixels,
+        "augmentation": example.augmentation.to_json() if example.augmentation else None,
+        "annotation": row.get("annotation"),
         "group": row["group"],
         "image_phash": image_phash,
     }

@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from segflow import storage
+from segflow.data import contained
 from segflow.data.config import DecodeLimits
-from segflow.data.decode import decode_rgb
 from segflow.data.pair import read_source
 from segflow.errors import RejectError
 from segflow.jobs.job import Job, Totals
@@ -133,8 +133,9 @@ class LabelWork:
         output.add_sums(class_sums(done))
 
     def close(self) -> None:
-        """Ends the threads."""
+        """Ends the threads and the decoder processes."""
         self._pool.shutdown()
+        contained.close()
 
     def _label(self, rows: Sequence[Mapping[str, Any]]) -> list[Labelled | RejectError]:
         outcomes: list[Labelled | RejectError | None] = []
@@ -171,7 +172,7 @@ def read_image(row: Mapping[str, Any], limits: DecodeLimits) -> tuple[str, NDArr
     """
     planned = (row.get("image_bytes"), row.get("image_mtime_ns"))
     data = read_source(row["image_uri"], planned, limits)
-    return hashlib.sha256(data).hexdigest(), decode_rgb(data, limits)
+    return hashlib.sha256(data).hexdigest(), contained.decode_rgb(data, limits)
 
 
 def part_path(table: str, run: Run, shard: Shard) -> str:

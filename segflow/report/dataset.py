@@ -8,7 +8,7 @@ from typing import Any
 from segflow.data import mask_formats
 from segflow.data.records import Record
 from segflow.dataset import Dataset, Split
-from segflow.report import leakage, pictures, sections, statistics, tables
+from segflow.report import augmentation, leakage, pictures, sections, statistics, tables
 from segflow.report.inspection import Inspection, inspect
 from segflow.report.pictures import Card
 from segflow.report.refused import thumbnails
@@ -76,6 +76,7 @@ def page(folder: Path) -> str:
             absent=_absent(classes, splits),
             largest=max((s.share for _, row in classes for s in row), default=0) or 1,
             examples=[_examples(opened, dataset, split) for split in splits],
+            augmentations=augmentation.cards(opened, dataset),
             legend=sections.swatches(dataset.label_map),
             weights=record["class_weights"],
             sizes=statistics.sizes(opened),

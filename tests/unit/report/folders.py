@@ -102,7 +102,12 @@ def write_dataset(folder: Path, copies: int = 2) -> Path:
         },
         "inputs": {"listed": 16, "accepted": 7, "rejected": 9, "by_code": _BY_CODE},
         "files": [_table(folder, "index/part-00000.parquet", index), _rejects(folder)],
-        "config": {"augment": {"rotation": 10.0}, "label_map": None, "images": f"/x/{HOSTILE}"},
+        "config": {
+            "augmentation": {"preset": "strong", "zoom": [0.5, 1.0]},
+            "image_size": f"{HEIGHT}x{WIDTH}",
+            "label_map": None,
+            "images": f"/x/{HOSTILE}",
+        },
         "versions": {"segflow": "0.1.0", "pillow": "12.3.0"},
     }
     return _commit(folder, "dataset.json", record)
