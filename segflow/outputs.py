@@ -26,7 +26,14 @@ class Kind:
 
 _TABLES = ("config", "inputs", "files")
 
-DATASET = Kind("dataset", "dataset.json", ("label_map", "splits", "image_size", "seed", *_TABLES))
+DATASET = Kind(
+    "dataset",
+    "dataset.json",
+    (
+        *("label_map", "splits", "image_size", "seed", "class_weights", "duplicates", "groups"),
+        *_TABLES,
+    ),
+)
 BUNDLE = Kind(
     "model bundle",
     "bundle.json",
@@ -78,4 +85,6 @@ def _read(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     missing = [key for key in keys if not isinstance(record, dict) or key not in record]
     if missing:
         raise UsageError(f"{path}: no {missing[0]!r} in it; restore it or make it anew")
+    if isinstance(record.get("files"), list):
+        storage.require_inside(path, record["files"])
     return dict(record)

@@ -112,7 +112,7 @@ class PlacesConfig:
     """Folder to write the dataset to."""
     layout: str = "auto"
     """How images, masks and splits are laid out: auto, paired, camvid, voc, cityscapes, ade20k,
-    coco, labelme, cvat, manifest, or one that another package adds."""
+    coco, labelme, cvat, manifest, tar, parquet, tfrecord, or one that another package adds."""
     label_map: str | None = None
     """Label map as JSON, YAML, or CVAT's labelmap.txt; none: the layout's own."""
     splits: str | None = None
@@ -128,9 +128,8 @@ class SplitsConfig:
     """Regular expression on the key; what its parentheses match (a video, a patient) stays in one
     split; none: the layout's own groups."""
     stratify: bool = False
-    """Give every split its share of every class, groups kept whole; needs shares (--splits), and
-    reads every pair beforehand. Data that is added may then move what was there to another
-    split."""
+    """With --splits: give every split its share of every class, groups kept whole. All pairs are
+    read beforehand, and data added later may move others to another split."""
     duplicates: Literal["keep", "drop", "fail"] = "keep"
     """Images that occur more than once: keep and report them; drop all but one, which reads every
     pair beforehand; or fail."""

@@ -11,6 +11,8 @@ from segflow.data.listing import Listed
 from segflow.errors import UsageError
 from segflow.label_map import LabelMap
 
+Role = Literal["image", "mask"]
+
 
 @dataclass(frozen=True)
 class SourceFile:
@@ -26,14 +28,16 @@ class SourceFile:
             `segflow.data.annotations`. None: the file holds values or colours.
         group: What must not straddle splits: a video, a patient, a flight. None: the image
             stands alone.
+        near: Files with one such name are read together, and so stay neighbours in the plan.
     """
 
-    role: Literal["image", "mask"]
+    role: Role
     file: Listed
     key: str
     split: str | None = None
     annotation: str | None = None
     group: str | None = None
+    near: str | None = None
 
 
 @dataclass(frozen=True)
