@@ -131,8 +131,8 @@ def _text(results: Sequence[Result], rounds: int) -> str:
             f"{origin()}. Made by `python -m benchmarks.containment`.",
             "",
             "Pairs a second that ingest reads, decodes, resizes to 256x256 and encodes, on all",
-            "cores: with decoder processes, and with decoding in the workers themselves. Medians of "
-            f"{rounds} rounds of each, in turn.",
+            "cores: with decoder processes, and with decoding in the workers themselves. Medians",
+            f"of {rounds} rounds of each, in turn.",
             "",
             "| source, pixels | contained | direct | ratio |",
             "|---|---:|---:|---:|",

@@ -49,6 +49,7 @@ class RejectCode(StrEnum):
     SOURCE_CHANGED = "source_changed"
     DECODER_CRASH = "decoder_crash"
     DECODER_TIMEOUT = "decoder_timeout"
+    DUPLICATE_IMAGE = "duplicate_image"
 
 
 class RejectError(Exception):

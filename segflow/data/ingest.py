@@ -1,6 +1,7 @@
 """The ingest job: a shard of pairs becomes a TFRecord file, its index and its rejects."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,17 @@ from typing import Any
 import pyarrow as pa
 
 from segflow import hashing
+from segflow.class_weights import inverse_frequency, median_frequency
 from segflow.data import contained
 from segflow.data.config import IngestConfig
-from segflow.data.pair import Example, Pair, make_example, read_pair
+from segflow.data.leaks import load_sources, perceptual_hash, summarize
+from segflow.data.pair import Example, Pair, make_examples, read_pair
 from segflow.data.records import encode_example, write_frame
 from segflow.dataset import FORMAT_VERSION, RECORD_NAME
-from segflow.errors import RejectError
+from segflow.errors import RejectCode, RejectError
 from segflow.jobs.job import Job, Totals
 from segflow.jobs.output import ShardOutput
+from segflow.jobs.plan import connect
 from segflow.jobs.run import Run, Shard
 from segflow.label_map import LabelMap
 
@@ -35,13 +39,23 @@ INDEX_SCHEMA = pa.schema(
         pa.field("position", pa.int32(), metadata={"description": "of the record in its shard"}),
         pa.field("class_pixels", pa.list_(pa.int64()), metadata={"description": "by class id"}),
         pa.field("ignored_pixels", pa.int64()),
+        pa.field("augmentation", pa.string(), metadata={"description": "JSON; null: variant 0"}),
+        pa.field("annotation", pa.string(), metadata={"description": "null: the mask is a file"}),
+        pa.field("group", pa.string(), metadata={"description": "what must not straddle splits"}),
+        pa.field(
+            "image_phash",
+            pa.string(),
+            metadata={"description": "perceptual hash in hex; null unless asked for"},
+        ),
+        pa.field("image_part", pa.string(), metadata={"description": "where in a pack; or null"}),
+        pa.field("mask_part", pa.string(), metadata={"description": "where in a pack; or null"}),
     ]
 )
 
 # Distributions whose version decides a dataset's bytes.
-LIBRARIES = ("pillow", "numpy", "pyarrow", "protobuf", "pycocotools")
+LIBRARIES = ("pillow", "numpy", "pyarrow", "protobuf", "pycocotools", "imagehash")
 
-AUGMENTED_SPLIT = "train"
+TRAINING_SPLIT = "train"
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,8 @@ class IngestJob(Job):
             "resize": self.config.resize,
             "seed": self.config.seed,
             "splits": splits,
+            "class_weights": _class_weights(totals, self.label_map),
+            **self._leaks(run, totals),
             "inputs": totals.inputs(),
             "layout": run.notes["layout"],
             "sources_sha256": run.notes["sources_sha256"],
@@ -100,6 +116,15 @@ class IngestJob(Job):
             "versions": run.versions,
             "files": totals.files_under("index/") + totals.files_under("rejects/"),
         }
+
+    def _leaks(self, run: Run, totals: Totals) -> dict[str, Any]:
+        """What the index, which is published by now, says of copies and groups."""
+        parts = [Path(run.output, file["path"]) for file in totals.files_under("index/")]
+        with connect(run.folder / "spill") as connection:
+            load_sources(connection, parts)
+            found = summarize(connection, run.notes["splits"], self.config.near_duplicates)
+        found["duplicates"]["dropped"] = totals.rejected_by_code.get(RejectCode.DUPLICATE_IMAGE, 0)
+        return found
 
 
 @dataclass(frozen=True)
@@ -123,9 +148,10 @@ class IngestWork:
                     output.reject(row, error)
                     continue
                 output.accept()
-                for variant in range(self._variants(shard.group)):
-                    example = self._example(pair, row, variant)
-                    index.append(_index_row(row, pair, example, variant, shard, len(index)))
+                look = perceptual_hash(pair.image) if self._near else None
+                for variant, example in enumerate(self._examples(pair, row, shard.group)):
+                    place = (shard, len(index))
+                    index.append(_index_row(row, pair, look, example, variant, *place))
                     write_frame(file, encode_example(example.record))
         output.add_file(name, len(index))
         table = pa.Table.from_pylist(index, schema=INDEX_SCHEMA)
@@ -136,12 +162,13 @@ class IngestWork:
         """Ends the decoder process."""
         contained.close()
 
-    def _variants(self, split: str) -> int:
-        return 1 + (self.config.augment_copies if split == AUGMENTED_SPLIT else 0)
+    def _examples(self, pair: Pair, row: Mapping[str, Any], split: str) -> Iterator[Example]:
+        filename, copies = Path(row["image_uri"]).name, copies_in(self.config, split)
+        return make_examples(pair, row["key"], filename, copies, self.config, self.label_map)
 
-    def _example(self, pair: Pair, row: Mapping[str, Any], variant: int) -> Example:
-        filename = Path(row["image_uri"]).name
-        return make_example(pair, row["key"], filename, variant, self.config, self.label_map)
+    @property
+    def _near(self) -> bool:
+        return self.config.near_duplicates is not None
 
 
 def shard_name(shard: Shard) -> str:
@@ -151,12 +178,22 @@ def shard_name(shard: Shard) -> str:
 
 def rows_per_shard(config: IngestConfig, split: str) -> int:
     """Sources a shard, so that it holds about `shard_size` examples with their copies."""
-    copies = config.augment_copies if split == AUGMENTED_SPLIT else 0
-    return max(1, config.shard_size // (1 + copies))
+    return max(1, config.shard_size // (1 + copies_in(config, split)))
+
+
+def copies_in(config: IngestConfig, split: str) -> int:
+    """Augmented copies of each example of a split."""
+    return config.augment_copies if split == TRAINING_SPLIT else 0
 
 
 def _index_row(
-    row: Mapping[str, Any], pair: Pair, example: Example, variant: int, shard: Shard, position: int
+    row: Mapping[str, Any],
+    pair: Pair,
+    image_phash: str | None,
+    example: Example,
+    variant: int,
+    shard: Shard,
+    position: int,
 ) -> dict[str, Any]:
     return {
         "key": row["key"],
@@ -173,20 +210,43 @@ def _index_row(
         "position": position,
         "class_pixels": example.class_pixels,
         "ignored_pixels": example.ignored_pixels,
+        "augmentation": example.augmentation.to_json() if example.augmentation else None,
+        "annotation": row.get("annotation"),
+        "group": row["group"],
+        "image_phash": image_phash,
+        "image_part": row.get("image_part"),
+        "mask_part": row.get("mask_part"),
     }
 
 
 def _sums(index: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    class_pixels: dict[str, int] = {}
+    class_pixels: Counter[str] = Counter()
+    around: Counter[str] = Counter()
     for row in index:
-        for class_id, pixels in enumerate(row["class_pixels"]):
-            class_pixels[str(class_id)] = class_pixels.get(str(class_id), 0) + pixels
+        valid = sum(row["class_pixels"])
+        class_pixels.update({str(i): n for i, n in enumerate(row["class_pixels"])})
+        around.update({str(i): valid for i, n in enumerate(row["class_pixels"]) if n})
     return {
         "examples": len(index),
         "sources": sum(row["variant"] == 0 for row in index),
         "class_pixels": class_pixels,
+        "pixels_around": around,
         "ignored_pixels": sum(row["ignored_pixels"] for row in index),
     }
+
+
+def _class_weights(totals: Totals, label_map: LabelMap) -> dict[str, dict[str, float]]:
+    """Weights by rule and class id for the training split; zeros if it has no valid pixel."""
+    sums = totals.sums.get(TRAINING_SPLIT, {})
+    ids = [str(c.id) for c in label_map.classes]
+    pixels, around = (
+        [sums.get(name, {}).get(i, 0) for i in ids] for name in ("class_pixels", "pixels_around")
+    )
+    weights = {
+        "inverse_frequency": inverse_frequency(pixels),
+        "median_frequency": median_frequency(pixels, around),
+    }
+    return {rule: dict(zip(ids, values, strict=True)) for rule, values in weights.items()}
 
 
 def _split_record(split: str, run: Run, totals: Totals, label_map: LabelMap) -> dict[str, Any]:

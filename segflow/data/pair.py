@@ -3,8 +3,8 @@
 import functools
 import hashlib
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segflow.data import annotations, augment, contained, packs, resize
+from segflow.data import annotations, augment, augment_pixels, contained, packs, resize
 from segflow.data.annotations import MaskSource
+from segflow.data.augment import Augmentation
 from segflow.data.config import DecodeLimits, ExampleConfig
 from segflow.data.decode import read_bytes
 from segflow.data.masks import decode_mask, encode_mask
@@ -39,11 +40,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Example:
-    """One stored example and its row of the index."""
+    """One stored example and its row of the index; `augmentation` is None for variant 0."""
 
     record: Record
     class_pixels: list[int]
     ignored_pixels: int
+    augmentation: Augmentation | None
 
 
 def read_source(
@@ -137,16 +139,51 @@ def _read_mask(
     return _about("mask", lambda: decode_mask(data, label_map, limits))
 
 
-def make_example(
-    pair: Pair, key: str, filename: str, variant: int, config: ExampleConfig, label_map: LabelMap
-) -> Example:
-    """Resizes, augments (variant > 0) and encodes: a pure function of its arguments."""
-    placement = resize.place(pair.mask.shape, config.size, config.resize)
+def make_examples(
+    pair: Pair, key: str, filename: str, copies: int, config: ExampleConfig, label_map: LabelMap
+) -> Iterator[Example]:
+    """The example of a pair and its augmented copies: a pure function of its arguments.
+
+    The pair is resized once; one example is in memory at a time.
+
+    Args:
+        pair: As decoded.
+        key: The example's.
+        filename: The source's base name.
+        copies: How many to make, besides the example itself, which comes first.
+        config: Size, augmentation and encoding.
+        label_map: The classes.
+    """
+    resized = resize_pair(pair, config, label_map)
+    yield make_example(resized, key, filename, None, config, label_map)
+    for variant in range(1, copies + 1):
+        chosen = augment.choose(
+            *(config.augmentation, config.seed, key, variant),
+            *(resized.mask, label_map.num_classes),
+        )
+        yield make_example(resized, key, filename, chosen, config, label_map)
+
+
+def resize_pair(pair: Pair, config: ExampleConfig, label_map: LabelMap) -> Pair:
+    """The pair at the stored size, which all its variants are made of."""
+    placement = resize.place((pair.mask.shape[0], pair.mask.shape[1]), config.size, config.resize)
     image = resize.resize_image(pair.image, placement)
     mask = resize.resize_mask(pair.mask, placement, label_map.ignore_id)
-    if variant:
-        chosen = augment.choose(config.augmentation, config.seed, key, variant)
-        image, mask = augment.apply(chosen, image, mask, label_map.ignore_id)
+    return replace(pair, image=image, mask=mask)
+
+
+def make_example(
+    resized: Pair,
+    key: str,
+    filename: str,
+    augmentation: Augmentation | None,
+    config: ExampleConfig,
+    label_map: LabelMap,
+) -> Example:
+    """Augments a pair of the stored size (None: not at all) and encodes it."""
+    image, mask = resized.image, resized.mask
+    if augmentation is not None:
+        image, mask = augment_pixels.apply(augmentation, image, mask, label_map.ignore_id)
     counts = count_pixels(mask, label_map)
     record = Record(
         image=encode_image(image, config),
@@ -158,7 +195,7 @@ def make_example(
         filename=filename,
         source_id=key,
     )
-    return Example(record, counts, mask.size - sum(counts))
+    return Example(record, counts, mask.size - sum(counts), augmentation)
 
 
 def count_pixels(mask: NDArray[Any], label_map: LabelMap) -> list[int]:

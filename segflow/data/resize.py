@@ -9,7 +9,7 @@ from PIL import Image
 
 from segflow.data.config import ResizePolicy
 
-_PADDING = 128  # grey; what the models' normalisation makes nearly zero
+PADDING = 128  # grey; what the models' normalisation makes nearly zero
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def resize_image(image: NDArray[np.uint8], placement: Placement) -> NDArray[np.u
         resized = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
     if placement.inner == placement.target:
         return resized
-    padded = np.full((*placement.target, 3), _PADDING, np.uint8)
+    padded = np.full((*placement.target, 3), PADDING, np.uint8)
     padded[placement.box] = resized
     return padded
 

@@ -10,7 +10,7 @@ from apache_beam.metrics import Metrics
 
 from segflow.data import contained
 from segflow.data.config import ExampleConfig
-from segflow.data.pair import make_example, read_pair
+from segflow.data.pair import make_examples, read_pair
 from segflow.data.records import encode_example
 from segflow.errors import RejectError
 from segflow.label_map import LabelMap
@@ -62,7 +62,7 @@ class _MakeExamples(beam.DoFn):
             yield beam.pvalue.TaggedOutput(REJECTS, reject)
             return
         self._accepted.inc()
-        for variant in range(1 + self._config.augment_copies):
-            name = Path(image).name
-            example = make_example(decoded, key, name, variant, self._config, self._label_map)
+        config, labels = self._config, self._label_map
+        name, copies = Path(image).name, config.augment_copies
+        for example in make_examples(decoded, key, name, copies, config, labels):
             yield encode_example(example.record)

@@ -27,6 +27,8 @@ class SourceFile:
         annotation: For a mask: what to draw, or how to read the file; see
             `segflow.data.annotations`. None: the file holds values or colours.
         near: Files with one such name are read together, and so stay neighbours in the plan.
+        group: What must not straddle splits: a video, a patient, a flight. None: the image
+            stands alone.
     """
 
     role: Role
@@ -35,6 +37,7 @@ class SourceFile:
     split: str | None = None
     annotation: str | None = None
     near: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Draws small output folders of every kind, as the commands would write them."""
 
 import csv
+import hashlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -85,9 +86,28 @@ def write_dataset(folder: Path, copies: int = 2) -> Path:
         "seed": 7,
         "started": "2026-01-02T03:04:05+00:00",
         "splits": splits,
+        "class_weights": {
+            "inverse_frequency": {"0": 0.5, "1": 2.25, "2": 1.5, "3": 0.0},
+            "median_frequency": {"0": 0.4, "1": 1.75, "2": 1.0, "3": 0.0},
+        },
+        "duplicates": {
+            "exact": {"sets": 0, "images": 0, "across_splits": 0},
+            "near": {"distance": 3, "sets": 1, "images": 2, "across_splits": 1},
+            "dropped": 0,
+        },
+        "groups": {
+            "groups": 1,
+            "straddling": 1,
+            "largest": [{"group": HOSTILE, "images": {"test": 1, "val": 1}}],
+        },
         "inputs": {"listed": 16, "accepted": 7, "rejected": 9, "by_code": _BY_CODE},
         "files": [_table(folder, "index/part-00000.parquet", index), _rejects(folder)],
-        "config": {"augment": {"rotation": 10.0}, "label_map": None, "images": f"/x/{HOSTILE}"},
+        "config": {
+            "augmentation": {"preset": "strong", "zoom": [0.5, 1.0]},
+            "image_size": f"{HEIGHT}x{WIDTH}",
+            "label_map": None,
+            "images": f"/x/{HOSTILE}",
+        },
         "versions": {"segflow": "0.1.0", "pillow": "12.3.0"},
     }
     return _commit(folder, "dataset.json", record)
@@ -109,6 +129,7 @@ def write_bundle(folder: Path) -> Path:
                 "image": encode(image, "JPEG"),
                 "truth": encode(ids),
                 "prediction": encode(prediction),
+                **dict.fromkeys(("image_part", "mask_part")),
             }
         )
     _table(folder, "examples.parquet", rows)
@@ -159,6 +180,7 @@ def write_evaluation(folder: Path, sources: Path) -> Path:
                 "position": None,
                 **_image_scores(matrix),
                 "prediction": encode(prediction),
+                **dict.fromkeys(("image_part", "mask_part")),
             }
         )
     data = {"images": str(sources / "images"), "masks": str(sources / "masks")}
@@ -175,7 +197,7 @@ def write_split_evaluation(folder: Path, dataset: Path) -> Path:
         matrix = scores.confusion_matrix(ids, prediction, 4, 255)
         total += matrix
         address = {name: row[name] for name in ("key", "shard", "position")}
-        uris = {"image_uri": None, "mask_uri": None, "annotation": None}
+        uris = dict.fromkeys(("image_uri", "mask_uri", "annotation", "image_part", "mask_part"))
         rows.append({**address, **uris, **_image_scores(matrix), "prediction": encode(prediction)})
     return _write_metrics(folder, rows, total, {"dataset": str(dataset), "split": "train"})
 
@@ -300,10 +322,15 @@ def _write_row(
         "split": split,
         "image_uri": f"/raw/{key}",
         "mask_uri": f"/masks/{key}",
+        "image_sha256": hashlib.sha256(key.encode()).hexdigest(),
+        "source_height": 2 * HEIGHT,
+        "source_width": 2 * WIDTH,
         "shard": shard,
         "position": 0,
         "class_pixels": [int((ids == i).sum()) for i in range(4)],
         "ignored_pixels": int((ids == 255).sum()),
+        "group": HOSTILE if key in ("v1.png", "t.png") else None,
+        "image_phash": f"{int(key in ('v2.png', 't.png')) * 255:016x}" if key[0] in "vt" else None,
     }
     return row, encode_example(record)
 
