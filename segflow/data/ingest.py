@@ -49,6 +49,8 @@ INDEX_SCHEMA = pa.schema(
             pa.string(),
             metadata={"description": "perceptual hash in hex; null unless asked for"},
         ),
+        pa.field("image_part", pa.string(), metadata={"description": "where in a pack; or null"}),
+        pa.field("mask_part", pa.string(), metadata={"description": "where in a pack; or null"}),
     ]
 )
 
@@ -214,6 +216,8 @@ def _index_row(
         **{name: row.get(name) for name in ("annotation", "image_part", "mask_part")},
         "group": row["group"],
         "image_phash": image_phash,
+        "image_part": row.get("image_part"),
+        "mask_part": row.get("mask_part"),
     }
 
 

@@ -12,6 +12,8 @@ import pytest
 import tensorflow as tf
 
 from segflow.data.records import decode_example, read_frames
+from segflow.data.remake import remake
+from segflow.dataset import Dataset
 from tests.bundles import write_bundle
 from tests.drawn import LABELS, Pairs, decode, encode, rows_of, scene
 from tests.integration.outputs import contents
@@ -82,6 +84,8 @@ def test_ingest_stores_what_the_pack_holds(pairs, tmp_path, layout):
         image, mask = scene(number)
         np.testing.assert_array_equal(decode(stored[number].image), image)
         np.testing.assert_array_equal(decode(stored[number].mask), mask)
+    dataset = Dataset.load(tmp_path / "out")
+    assert remake(dataset, rows_of(dataset.folder, "index")[0]["key"], 0).is_equal
     uris = [row["image_uri"] for row in rows_of(tmp_path / "out", "index")]
     assert all(uri.startswith(f"{packs}/train-0") for uri in uris)
     assert contents(packs) == before

@@ -26,9 +26,9 @@ class SourceFile:
         split: None where the data set does not say.
         annotation: For a mask: what to draw, or how to read the file; see
             `segflow.data.annotations`. None: the file holds values or colours.
+        near: Files with one such name are read together, and so stay neighbours in the plan.
         group: What must not straddle splits: a video, a patient, a flight. None: the image
             stands alone.
-        near: Files with one such name are read together, and so stay neighbours in the plan.
     """
 
     role: Role
@@ -36,8 +36,8 @@ class SourceFile:
     key: str
     split: str | None = None
     annotation: str | None = None
-    group: str | None = None
     near: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
