@@ -41,8 +41,6 @@ INDEX_SCHEMA = pa.schema(
         pa.field("ignored_pixels", pa.int64()),
         pa.field("augmentation", pa.string(), metadata={"description": "JSON; null: variant 0"}),
         pa.field("annotation", pa.string(), metadata={"description": "null: the mask is a file"}),
-        pa.field("image_part", pa.string(), metadata={"description": "where in a pack; or null"}),
-        pa.field("mask_part", pa.string(), metadata={"description": "where in a pack; or null"}),
         pa.field("group", pa.string(), metadata={"description": "what must not straddle splits"}),
         pa.field(
             "image_phash",
@@ -213,7 +211,7 @@ def _index_row(
         "class_pixels": example.class_pixels,
         "ignored_pixels": example.ignored_pixels,
         "augmentation": example.augmentation.to_json() if example.augmentation else None,
-        **{name: row.get(name) for name in ("annotation", "image_part", "mask_part")},
+        "annotation": row.get("annotation"),
         "group": row["group"],
         "image_phash": image_phash,
         "image_part": row.get("image_part"),
