@@ -47,6 +47,8 @@ INDEX_SCHEMA = pa.schema(
             pa.string(),
             metadata={"description": "perceptual hash in hex; null unless asked for"},
         ),
+        pa.field("image_part", pa.string(), metadata={"description": "where in a pack; or null"}),
+        pa.field("mask_part", pa.string(), metadata={"description": "where in a pack; or null"}),
     ]
 )
 
@@ -212,6 +214,8 @@ def _index_row(
         "annotation": row.get("annotation"),
         "group": row["group"],
         "image_phash": image_phash,
+        "image_part": row.get("image_part"),
+        "mask_part": row.get("mask_part"),
     }
 
 

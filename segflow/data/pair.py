@@ -1,5 +1,6 @@
 """One image/mask pair: read, checked, resized, augmented, encoded. Pure but for reading."""
 
+import functools
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segflow.data import annotations, augment, augment_pixels, contained, resize
+from segflow.data import annotations, augment, augment_pixels, contained, packs, resize
 from segflow.data.annotations import MaskSource
 from segflow.data.augment import Augmentation
 from segflow.data.config import DecodeLimits, ExampleConfig
@@ -52,6 +53,7 @@ def read_source(
     planned: tuple[int | None, int | None],
     limits: DecodeLimits,
     what: str = "image",
+    part: str | None = None,
 ) -> bytes:
     """Reads a source file.
 
@@ -59,18 +61,32 @@ def read_source(
         path: The file.
         planned: Its size in bytes and time of modification when it was listed; Nones: unknown.
         limits: Caps.
-        what: What the message calls it.
+        what: What the message calls it, `image` or `mask`.
+        part: Where it lies in a pack (see `segflow.data.packs`); None: it is a file of its own.
 
     Raises:
         RejectError: It has changed since, cannot be read, or is too large.
         OSError: The storage failed in a way that may pass.
     """
     listed = planned != (None, None)
+    read = functools.partial(read_bytes, path, limits)
+    if part is not None:
+        address = packs.from_json(part)
+        path, planned = address.pack.path, (address.pack.bytes, planned[1])
+        read = functools.partial(_read_part, address, limits, what)
     if listed:
         _require_unchanged(path, planned, what)
-    data = _about(what, lambda: read_bytes(path, limits))
+    data = _about(what, read)
     if listed:
         _require_unchanged(path, planned, what)  # nor while it was read
+    return data
+
+
+def _read_part(part: packs.Part, limits: DecodeLimits, what: str) -> bytes:
+    data = packs.read_part(part, limits)
+    if data is None:
+        code = RejectCode.MISSING_IMAGE if what == "image" else RejectCode.MISSING_MASK
+        raise RejectError(code, f"{part.pack.path} has none for it")
     return data
 
 
@@ -94,7 +110,9 @@ def read_pair(row: Mapping[str, Any], label_map: LabelMap, limits: DecodeLimits)
         RejectError: With the contract's code; the message says which of the two files.
     """
     image_planned = (row.get("image_bytes"), row.get("image_mtime_ns"))
-    image_bytes = read_source(row["image_uri"], image_planned, limits)
+    image_bytes = read_source(
+        row["image_uri"], image_planned, limits, "image", row.get("image_part")
+    )
     image = _about("image", lambda: contained.decode_rgb(image_bytes, limits))
     mask = _read_mask(row, (image.shape[0], image.shape[1]), label_map, limits)
     if image.shape[:2] != mask.shape:
@@ -112,7 +130,7 @@ def _read_mask(
     planned = (row.get("mask_bytes"), row.get("mask_mtime_ns"))
 
     def read() -> bytes:
-        return read_source(row["mask_uri"], planned, limits, "mask")
+        return read_source(row["mask_uri"], planned, limits, "mask", row.get("mask_part"))
 
     if annotation := row.get("annotation"):
         drawn = MaskSource(read, image_size, label_map, limits)
