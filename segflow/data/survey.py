@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from segflow.data import contained
 from segflow.data.config import DecodeLimits
 from segflow.data.leaks import perceptual_hash
 from segflow.data.pair import count_pixels, read_pair
@@ -58,6 +59,7 @@ class Survey:
                 if time.monotonic() - said >= _LINE_EVERY_S:
                     said = time.monotonic()
                     console.print(f"survey: {count} pairs read")
+        contained.close()  # the launcher decodes no more
         console.print(f"survey: {count} pairs read")
 
     def _fact(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
