@@ -112,11 +112,6 @@ def require_inside(folder: str | Path, files: Iterable[Mapping[str, Any]]) -> No
             )
 
 
-def pattern_of(path: str | Path) -> str:
-    """The glob that matches this path alone: `[`, `*` and `?` are legal in names."""
-    return "".join(f"[{c}]" if c in "[*?" else c for c in str(path))
-
-
 def names_in(folder: str | Path) -> list[str]:
     """Names in a folder in order, without hidden ones; a missing folder is empty."""
     try:

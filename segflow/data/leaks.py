@@ -6,6 +6,7 @@ duplicates are looked for. DuckDB groups, joins and spills to disk; Python holds
 alone.
 """
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,6 @@ from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 from PIL import Image
 
-from segflow import storage
-
 HASH_BITS = 64
 _PAIRS_AT_ONCE = 1024
 _LISTED_GROUPS = 100  # straddling groups that a commit record names
@@ -29,7 +28,7 @@ def load_sources(connection: DuckDBPyConnection, parts: Sequence[Path]) -> None:
     connection.execute(
         'CREATE TABLE sources AS SELECT key, split, "group", image_uri, image_sha256, image_phash '
         "FROM read_parquet($parts, hive_partitioning = false) WHERE variant = 0",
-        {"parts": [storage.pattern_of(part) for part in parts]},
+        {"parts": [glob.escape(str(part)) for part in parts]},
     )
 
 
