@@ -254,7 +254,7 @@ def _no_pairs(images: Sequence[str], masks: Sequence[str]) -> str:
     pattern = f"{re.escape(before)}(.+){re.escape(after)}" if found else "(.+)_mask"
     return (
         f"no image and mask share a stem; the closest pair{' is' if len(pairs) == 1 else 's are'} "
-        f"{closest}; give --mask-pattern {pattern!r}, or globs whose wildcards match the common "
+        f"{closest}; give --mask-pattern '{pattern}', or globs whose wildcards match the common "
         "part, such as --images 'data/*.jpg' --masks 'data/*_mask.png'"
     )
 
