@@ -1,5 +1,6 @@
 """`segflow ingest` from config to commit, but for the command line."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from segflow import storage
+from segflow.data.bands import BandCutter
 from segflow.data.config import IngestConfig, parse_splits
 from segflow.data.ingest import LIBRARIES, IngestJob, rows_per_shard
 from segflow.data.labels import SAMPLED_MASKS, find_label_map, require_label_map
@@ -81,13 +83,15 @@ def _pair_plan(config: IngestConfig, console: Console) -> PairPlan:
         require_outside(Path(config.output), images=config.images, masks=config.masks)
     if config.layout == "auto":
         console.print(f"layout {layout.name}: {why}")
+    per_shard = functools.partial(rows_per_shard, config)
     return PairPlan(
         layout=layout,
         paths=paths,
         seed=config.seed,
         shares=parse_splits(config.splits or _DEFAULT_SPLITS),
         own_splits=config.splits is None,
-        rows_per_shard=lambda split: rows_per_shard(config, split),
+        rows_per_shard=per_shard,
+        cut=BandCutter(config, per_shard) if config.resize == "tile" else None,
     )
 
 

@@ -1,5 +1,6 @@
 """Options of `segflow ingest`."""
 
+import importlib.util
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -8,7 +9,9 @@ from typing import Any, Literal
 from segflow import storage
 from segflow.errors import UsageError
 
-ResizePolicy = Literal["stretch", "letterbox"]
+ResizePolicy = Literal["stretch", "letterbox", "crop", "tile"]
+EdgeRule = Literal["pad", "shift", "drop"]
+MaskResize = Literal["nearest", "majority"]
 
 # Pillow refuses to open anything larger, whatever the caller allows.
 _PILLOW_LIMIT = 2 * 89_478_485
@@ -38,6 +41,60 @@ class DecodeLimits:
             )
         if self.max_bytes < 1:
             raise UsageError(f"--limits.max-bytes must be at least 1, found {self.max_bytes}")
+
+
+@dataclass(frozen=True)
+class ReadingConfig:
+    """How pixels become 8-bit RGB where a file leaves a choice."""
+
+    bands: str | None = None
+    """Bands of a TIFF that become red, green and blue, such as 4,3,2; or one that becomes grey.
+    None: the first three. Needs segflow[geo]."""
+    value_range: str = "0,65535"
+    """LOW,HIGH: values of 16-bit grey and TIFF that become 0 and 255, evenly between; others are
+    cut off there."""
+    frames: Literal["first", "reject"] = "first"
+    """What an animation is: its first frame, or rejected as unsupported_format."""
+
+    def __post_init__(self) -> None:
+        if self.bands is not None and len(self.chosen_bands or ()) not in (1, 3):
+            raise UsageError(f"--bands must name 1 or 3 bands such as 4,3,2, found {self.bands!r}")
+        if self.chosen_bands:
+            require_geo("--bands")
+        low, high = self.values
+        if not 0 <= low < high <= 65535:
+            raise UsageError(
+                "--value-range must be a smaller and a larger value of 0 to 65535 such as "
+                f"0,10000, found {self.value_range!r}"
+            )
+
+    @property
+    def chosen_bands(self) -> tuple[int, ...] | None:
+        """Numbers of the bands, from 1; None: the first three."""
+        return None if self.bands is None else _integers("--bands", self.bands, least=1)
+
+    @property
+    def has_value_range(self) -> bool:
+        """Whether a part of the 16 bits was chosen."""
+        return self.values != (0, 65535)
+
+    @property
+    def values(self) -> tuple[int, int]:
+        """Smallest and largest value of `value_range`."""
+        found = _integers("--value-range", self.value_range)
+        return (found[0], found[1]) if len(found) == 2 else (0, 0)
+
+
+@dataclass(frozen=True)
+class TileConfig:
+    """How --resize tile cuts images."""
+
+    overlap: int = 0
+    """Pixels that neighbouring tiles have in common, down and across."""
+    edge: EdgeRule = "pad"
+    """The last tile of a row or column, if it would reach over the edge: pad what is missing
+    (ignored in the mask), shift the tile inward, or drop it. A picture that is smaller than a
+    tile is padded in any case."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +128,19 @@ class AugmentationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExampleConfig:
+class ExampleConfig(ReadingConfig):
     """How a pair becomes stored examples."""
 
     image_size: str
     """HEIGHTxWIDTH of every stored image and mask, in pixels, such as 360x480."""
     resize: ResizePolicy = "stretch"
-    """stretch to the size; letterbox: keep the aspect ratio and pad (padding is ignored)."""
+    """stretch to the size; letterbox: keep the aspect ratio and pad (padding is ignored); crop:
+    keep it, fill the size and cut off what is left on two sides; tile: cut into tiles of that
+    size without any scaling."""
+    mask_resize: MaskResize = "nearest"
+    """nearest: the mask's pixel at the centre of each new one; majority: the id that fills most of
+    it."""
+    tile: TileConfig = TileConfig()
     augment_copies: int = 0
     """Augmented copies of every training example, besides the example itself."""
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -90,7 +153,13 @@ class ExampleConfig:
     limits: DecodeLimits = DecodeLimits()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         height, width = self.size
+        if not 0 <= self.tile.overlap < min(height, width):
+            raise UsageError(
+                f"--tile.overlap must be 0 or more and less than a side of --image-size "
+                f"{self.image_size}, found {self.tile.overlap}"
+            )
         if height * width > self.limits.max_pixels or max(height, width) > _LARGEST_JPEG:
             raise UsageError(
                 f"--image-size must be at most {self.limits.max_pixels} pixels "
@@ -158,6 +227,21 @@ class IngestConfig(ExampleConfig, PlacesConfig):
         return config
 
 
+def require_geo(flag: str) -> None:
+    """Raises `UsageError` unless rasterio is installed, which `flag` needs."""
+    if importlib.util.find_spec("rasterio") is None:
+        raise UsageError(f"{flag} needs rasterio; install it with: pip install 'segflow[geo]'")
+
+
+def _integers(flag: str, text: str, least: int = 0) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d{1,6}(,\d{1,6})*", text):
+        raise UsageError(f"{flag} must be numbers with commas between, found {text!r}")
+    found = tuple(map(int, text.split(",")))
+    if min(found) < least:
+        raise UsageError(f"{flag} must be {least} or more, found {text!r}")
+    return found
+
+
 def parse_image_size(text: str) -> tuple[int, int]:
     """Reads `HxW` in pixels.
 
@@ -185,3 +269,6 @@ def parse_splits(text: str) -> dict[str, float]:
     if abs(sum(shares.values()) - 1) > 1e-9:
         raise UsageError(f"--splits must add up to 1, found {sum(shares.values()):g} in {text!r}")
     return shares
+
+
+AS_SHOWN = ReadingConfig()  # as a viewer would show a file

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from segflow import hashing
 from segflow.data.config import IngestConfig
-from segflow.data.pair import Example, Pair, make_example, read_pair
+from segflow.data.pair import Example, make_example
+from segflow.data.pieces import Piece, read_pieces
 from segflow.data.records import encode_example, write_frame
 from segflow.dataset import FORMAT_VERSION, RECORD_NAME
 from segflow.errors import RejectError
@@ -34,6 +35,15 @@ INDEX_SCHEMA = pa.schema(
         pa.field("position", pa.int32(), metadata={"description": "of the record in its shard"}),
         pa.field("class_pixels", pa.list_(pa.int64()), metadata={"description": "by class id"}),
         pa.field("ignored_pixels", pa.int64()),
+        pa.field("tile_row", pa.int32(), metadata={"description": "null: not a tile"}),
+        pa.field("tile_column", pa.int32(), metadata={"description": "null: not a tile"}),
+        pa.field("tile_top", pa.int32(), metadata={"description": "first row in the source"}),
+        pa.field("tile_left", pa.int32(), metadata={"description": "first column in the source"}),
+        pa.field(
+            "ground_resolution",
+            pa.float64(),
+            metadata={"description": "metres a source pixel; null: unknown"},
+        ),
     ]
 )
 
@@ -90,6 +100,8 @@ class IngestJob(Job):
             "label_map": content["label_map"],
             "image_size": content["image_size"],
             "resize": self.config.resize,
+            "bands": self.config.chosen_bands and list(self.config.chosen_bands),
+            "value_range": list(self.config.values),
             "seed": self.config.seed,
             "splits": splits,
             "inputs": totals.inputs(),
@@ -111,21 +123,21 @@ class IngestWork:
     def __call__(
         self, shard: Shard, rows: Sequence[Mapping[str, Any]], output: ShardOutput
     ) -> None:
-        """Writes the shard's examples and index; one pair is in memory at a time."""
+        """Writes the shard's examples and index; one picture is in memory at a time, or less."""
         name = shard_name(shard)
         index: list[dict[str, Any]] = []
         with output.local_path(name).open("wb") as file:
             for row in rows:
+                start = file.tell()
                 try:
-                    pair = read_pair(row, self.label_map, self.config.limits)
+                    made = self._write(row, shard, file, len(index))
                 except RejectError as error:
                     output.reject(row, error)
+                    file.seek(start)  # all tiles of a row of the plan, or none
+                    file.truncate()
                     continue
                 output.accept()
-                for variant in range(self._variants(shard.group)):
-                    example = self._example(pair, row, variant)
-                    index.append(_index_row(row, pair, example, variant, shard, len(index)))
-                    write_frame(file, encode_example(example.record))
+                index += made
         output.add_file(name, len(index))
         table = pa.Table.from_pylist(index, schema=INDEX_SCHEMA)
         output.add_table(f"index/part-{shard.index:05d}.parquet", table)
@@ -137,9 +149,30 @@ class IngestWork:
     def _variants(self, split: str) -> int:
         return 1 + (self.config.augment_copies if split == AUGMENTED_SPLIT else 0)
 
-    def _example(self, pair: Pair, row: Mapping[str, Any], variant: int) -> Example:
-        filename = Path(row["image_uri"]).name
-        return make_example(pair, row["key"], filename, variant, self.config, self.label_map)
+    def _write(
+        self, row: Mapping[str, Any], shard: Shard, file: BinaryIO, position: int
+    ) -> list[dict[str, Any]]:
+        """Appends the examples of a row of the plan; returns their rows of the index."""
+        index: list[dict[str, Any]] = []
+        name = Path(row["image_uri"]).name
+        for piece in read_pieces(row, self.label_map, self.config):
+            for variant in range(self._variants(shard.group)):
+                example = make_example(
+                    piece.pair, piece.key, name, variant, self.config, self.label_map
+                )
+                place = Place(shard, position + len(index), variant)
+                index.append(_index_row(row, piece, example, place))
+                write_frame(file, encode_example(example.record))
+        return index
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an example is stored, and which of its source's variants it is."""
+
+    shard: Shard
+    position: int
+    variant: int
 
 
 def shard_name(shard: Shard) -> str:
@@ -154,23 +187,29 @@ def rows_per_shard(config: IngestConfig, split: str) -> int:
 
 
 def _index_row(
-    row: Mapping[str, Any], pair: Pair, example: Example, variant: int, shard: Shard, position: int
+    row: Mapping[str, Any], piece: Piece, example: Example, place: Place
 ) -> dict[str, Any]:
+    tile = piece.tile
     return {
-        "key": row["key"],
-        "variant": variant,
-        "split": shard.group,
+        "key": piece.key,
+        "variant": place.variant,
+        "split": place.shard.group,
         "image_uri": row["image_uri"],
         "mask_uri": row["mask_uri"],
-        "image_sha256": pair.image_sha256,
-        "source_height": pair.image.shape[0],
-        "source_width": pair.image.shape[1],
+        "image_sha256": piece.pair.image_sha256,
+        "source_height": piece.source[0],
+        "source_width": piece.source[1],
         "height": example.record.height,
         "width": example.record.width,
-        "shard": shard_name(shard),
-        "position": position,
+        "shard": shard_name(place.shard),
+        "position": place.position,
         "class_pixels": example.class_pixels,
         "ignored_pixels": example.ignored_pixels,
+        "tile_row": tile and tile.row,
+        "tile_column": tile and tile.column,
+        "tile_top": tile and tile.top,
+        "tile_left": tile and tile.left,
+        "ground_resolution": piece.pair.ground_resolution,
     }
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from PIL import Image
 
 from segflow.data import annotations, augment, resize
 from segflow.data.annotations import MaskSource
-from segflow.data.config import DecodeLimits, ExampleConfig
-from segflow.data.decode import decode_rgb, read_bytes
+from segflow.data.config import AS_SHOWN, DecodeLimits, ExampleConfig, ReadingConfig
+from segflow.data.decode import decode_rgb, ground_resolution, read_bytes
 from segflow.data.masks import decode_mask, encode_mask
 from segflow.data.records import Record
 from segflow.errors import RejectCode, RejectError
@@ -29,11 +29,13 @@ class Pair:
         image: uint8 [height, width, 3], orientation applied.
         mask: Ids of the label map, [height, width].
         image_sha256: Of the image file's bytes, in hex.
+        ground_resolution: Side of a pixel in metres; None where the file does not say.
     """
 
     image: NDArray[np.uint8]
     mask: NDArray[Any]
     image_sha256: str
+    ground_resolution: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,28 @@ def read_source(
         RejectError: It has changed since, cannot be read, or is too large.
         OSError: The storage failed in a way that may pass.
     """
-    listed = planned != (None, None)
-    if listed:
-        _require_unchanged(path, planned, what)
-    data = _about(what, lambda: read_bytes(path, limits))
-    if listed:
-        _require_unchanged(path, planned, what)  # nor while it was read
+    _compare(path, planned, what)
+    data = about(what, lambda: read_bytes(path, limits))
+    _compare(path, planned, what)  # nor while it was read
     return data
 
 
-def _require_unchanged(path: str, planned: tuple[int | None, int | None], what: str) -> None:
+def require_unchanged(row: Mapping[str, Any], what: str) -> None:
+    """Compares a row's `image` or `mask` with what it was when it was listed.
+
+    Raises:
+        RejectError: It has changed since.
+    """
+    _compare(row[f"{what}_uri"], _planned(row, what), what)
+
+
+def _planned(row: Mapping[str, Any], what: str) -> tuple[int | None, int | None]:
+    return row.get(f"{what}_bytes"), row.get(f"{what}_mtime_ns")
+
+
+def _compare(path: str, planned: tuple[int | None, int | None], what: str) -> None:
+    if planned == (None, None):
+        return
     try:
         stat = Path(path).stat()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -85,38 +99,67 @@ def _require_unchanged(path: str, planned: tuple[int | None, int | None], what: 
         raise RejectError(RejectCode.SOURCE_CHANGED, f"{what}: changed since it was listed: {how}")
 
 
-def read_pair(row: Mapping[str, Any], label_map: LabelMap, limits: DecodeLimits) -> Pair:
+def read_pair(
+    row: Mapping[str, Any],
+    label_map: LabelMap,
+    limits: DecodeLimits,
+    reading: ReadingConfig = AS_SHOWN,
+) -> Pair:
     """Reads and checks the pair that a row of the plan addresses.
 
     Raises:
         RejectError: With the contract's code; the message says which of the two files.
     """
-    image_planned = (row.get("image_bytes"), row.get("image_mtime_ns"))
-    image_bytes = read_source(row["image_uri"], image_planned, limits)
-    image = _about("image", lambda: decode_rgb(image_bytes, limits))
-    mask = _read_mask(row, (image.shape[0], image.shape[1]), label_map, limits)
-    if image.shape[:2] != mask.shape:
-        raise RejectError(
-            RejectCode.SIZE_MISMATCH,
-            f"image {_size(image)} and mask {_size(mask)} (height x width, each after its own "
-            "EXIF orientation) differ",
-        )
-    return Pair(image, mask, hashlib.sha256(image_bytes).hexdigest())
+    image, sha256, resolution = read_image(row, limits, reading)
+    mask = read_mask(row, (image.shape[0], image.shape[1]), label_map, limits)
+    require_equal_sizes(image.shape[:2], mask.shape)
+    return Pair(image, mask, sha256, resolution)
 
 
-def _read_mask(
+def read_image(
+    row: Mapping[str, Any], limits: DecodeLimits, reading: ReadingConfig = AS_SHOWN
+) -> tuple[NDArray[np.uint8], str, float | None]:
+    """Reads the image that a row of a plan addresses.
+
+    Returns:
+        RGB uint8 [height, width, 3], orientation applied; SHA-256 of the file's bytes in hex;
+        and the ground resolution.
+
+    Raises:
+        RejectError: It has changed since it was listed, or cannot be decoded.
+    """
+    data = read_source(row["image_uri"], _planned(row, "image"), limits)
+    image = about("image", lambda: decode_rgb(data, limits, reading))
+    return image, hashlib.sha256(data).hexdigest(), ground_resolution(data)
+
+
+def read_mask(
     row: Mapping[str, Any], image_size: tuple[int, int], label_map: LabelMap, limits: DecodeLimits
 ) -> NDArray[Any]:
-    planned = (row.get("mask_bytes"), row.get("mask_mtime_ns"))
+    """Reads, or draws, the mask that a row of the plan addresses: ids [height, width].
+
+    Raises:
+        RejectError: With the contract's code.
+    """
 
     def read() -> bytes:
-        return read_source(row["mask_uri"], planned, limits, "mask")
+        return read_source(row["mask_uri"], _planned(row, "mask"), limits, "mask")
 
     if annotation := row.get("annotation"):
         drawn = MaskSource(read, image_size, label_map, limits)
-        return _about("mask", lambda: annotations.mask_of(annotation, drawn))
+        return about("mask", lambda: annotations.mask_of(annotation, drawn))
     data = read()
-    return _about("mask", lambda: decode_mask(data, label_map, limits))
+    return about("mask", lambda: decode_mask(data, label_map, limits))
+
+
+def require_equal_sizes(image: Sequence[int], mask: Sequence[int]) -> None:
+    """Raises `RejectError` if two sizes (height, width) differ."""
+    if tuple(image) != tuple(mask):
+        raise RejectError(
+            RejectCode.SIZE_MISMATCH,
+            f"image {image[0]}x{image[1]} and mask {mask[0]}x{mask[1]} (height x width, each "
+            "after its own EXIF orientation) differ",
+        )
 
 
 def make_example(
@@ -125,7 +168,7 @@ def make_example(
     """Resizes, augments (variant > 0) and encodes: a pure function of its arguments."""
     placement = resize.place(pair.mask.shape, config.size, config.resize)
     image = resize.resize_image(pair.image, placement)
-    mask = resize.resize_mask(pair.mask, placement, label_map.ignore_id)
+    mask = resize.resize_mask(pair.mask, placement, label_map.ignore_id, config.mask_resize)
     if variant:
         chosen = augment.choose(config.augmentation, config.seed, key, variant)
         image, mask = augment.apply(chosen, image, mask, label_map.ignore_id)
@@ -159,14 +202,11 @@ def encode_image(image: NDArray[np.uint8], config: ExampleConfig) -> bytes:
     return buffer.getvalue()
 
 
-def _about(what: str, read: Any) -> Any:
+def about(what: str, read: Callable[[], Any]) -> Any:
+    """What `read` returns; the message of its `RejectError` begins with `what` file it means."""
     try:
         return read()
     except RejectError as error:
         message = str(error)
         named = message.startswith(f"{what}: ")
         raise RejectError(error.code, message if named else f"{what}: {message}") from error
-
-
-def _size(array: NDArray[Any]) -> str:
-    return f"{array.shape[0]}x{array.shape[1]}"

@@ -3,8 +3,8 @@
 import difflib
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from segflow.data.spool import Spool
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
 from segflow.jobs.plan import ROWS_AT_ONCE, PlanWriter, connect, write_listing
+
+_FIRST = "first_tile_row"  # where rows of a plan were cut up
 
 _LISTING = pa.schema(
     {
@@ -89,6 +91,7 @@ class PairPlan:
         shares: Share of each split by hash of the key.
         own_splits: Whether the layout's own splits come first; `shares` are for the rest.
         rows_per_shard: By split.
+        cut: Cuts up rows that would make more than a shard; None: there are no such.
     """
 
     layout: Layout
@@ -97,6 +100,7 @@ class PairPlan:
     shares: Mapping[str, float]
     rows_per_shard: Callable[[str], int]
     own_splits: bool = True
+    cut: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]] | None = None
 
     def __call__(self, folder: Path) -> Planned:
         """Writes the plan into the run folder `folder`.
@@ -113,7 +117,9 @@ class PairPlan:
             self._require_pairs(connection, listing)
             groups = self._groups(connection, listing)
             query = connection.sql(_PAIR, params={"listing": str(listing), "groups": groups})
-            batches = (spool.attach(b, "annotation") for b in query.to_arrow_reader(ROWS_AT_ONCE))
+            rows = query.to_arrow_reader(ROWS_AT_ONCE)
+            whole = (spool.attach(batch, "annotation") for batch in rows)
+            batches = self.cut(whole) if self.cut is not None else whole
             summary = PlanWriter(folder, self.rows_per_shard).write(batches)
         listing.unlink()
         notes = {
@@ -131,7 +137,7 @@ class PairPlan:
         """
         there = storage.read_json(output / record_name)
         with storage.scratch_folder() as folder:
-            planned = self(folder)
+            planned = replace(self, cut=None)(folder)
         if planned.notes["sources_sha256"] != there["sources_sha256"]:
             raise UsageError(
                 f"--output {output}: was made of {there['inputs']['listed']} inputs, and the "
@@ -231,9 +237,11 @@ def sources_hash(plan: Path) -> str:
     columns += ["annotation"]
     for part in sorted(plan.iterdir()):
         with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
+            there = columns + [_FIRST] * (_FIRST in file.schema_arrow.names)
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=there):
                 for row in batch.to_pylist():
-                    digest.update(hashing.canonical_json(row))
+                    if not row.pop(_FIRST, None):  # a picture that is cut up counts once
+                        digest.update(hashing.canonical_json(row))
     return digest.hexdigest()
 
 

@@ -9,7 +9,8 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from segflow.data.config import ExampleConfig
-from segflow.data.pair import make_example, read_pair
+from segflow.data.pair import make_example
+from segflow.data.pieces import read_pieces
 from segflow.data.records import encode_example
 from segflow.errors import RejectError
 from segflow.label_map import LabelMap
@@ -50,15 +51,19 @@ class _MakeExamples(beam.DoFn):
     def process(self, pair: tuple[str, str, str]) -> Iterator[Any]:
         key, image, mask = pair
         row = {"key": key, "image_uri": image, "mask_uri": mask}
+        name = Path(image).name
         try:
-            decoded = read_pair(row, self._label_map, self._config.limits)
+            # All tiles of a picture, or none: only when the last is made is it accepted.
+            examples = [
+                make_example(piece.pair, piece.key, name, variant, self._config, self._label_map)
+                for piece in read_pieces(row, self._label_map, self._config)
+                for variant in range(1 + self._config.augment_copies)
+            ]
         except RejectError as error:
             self._rejected.inc()
             reject = {**row, "code": str(error.code), "message": str(error)}
             yield beam.pvalue.TaggedOutput(REJECTS, reject)
             return
         self._accepted.inc()
-        for variant in range(1 + self._config.augment_copies):
-            name = Path(image).name
-            example = make_example(decoded, key, name, variant, self._config, self._label_map)
+        for example in examples:
             yield encode_example(example.record)

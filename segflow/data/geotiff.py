@@ -1,0 +1,195 @@
+"""TIFFs that Pillow does not read, or not in parts: bands, windows, ground resolution.
+
+GDAL, through rasterio (the extra `segflow[geo]`), sees one file and nothing else: it reads through
+a function that knows a single name, with the one driver GTiff. A VRT, a side-car (.aux.xml, .ovr,
+.msk, .tfw) or a path below /vsi is never opened, whatever a file says.
+"""
+
+import contextlib
+import io
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segflow.data.config import ReadingConfig
+from segflow.data.depth import to_8_bits
+from segflow.data.tiff import TiffHeader
+from segflow.errors import RejectCode, RejectError
+
+if TYPE_CHECKING:
+    import rasterio
+
+_ONE, _THREE = (1,), (1, 2, 3)
+_NAME = "image.tif"  # what GDAL believes the file to be called
+_OPTIONS = {
+    "GDAL_CACHEMAX": 64,  # MiB; the default is a share of the machine's memory
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_GEOREF_SOURCES": "INTERNAL",
+}
+
+
+@dataclass(frozen=True)
+class TiffRaster:
+    """An open TIFF, read by rows.
+
+    Attributes:
+        size: (height, width) in pixels.
+        bands: Numbers of the bands that are read, from 1.
+        value_range: 16-bit values that become 0 and 255 in RGB.
+        palette: uint8 [n, 3] for indices that stand for colours.
+    """
+
+    dataset: "rasterio.DatasetReader"
+    size: tuple[int, int]
+    bands: tuple[int, ...]
+    value_range: tuple[int, int] = (0, 65535)
+    palette: NDArray[np.uint8] | None = None
+
+    def rows(self, top: int, count: int) -> NDArray[Any]:
+        """The values of rows `top` to `top + count`, uint8 or uint16 [count, width, bands].
+
+        Raises:
+            RejectError: The data is broken or cut off.
+        """
+        window = ((top, top + count), (0, self.size[1]))
+        with _gdal():
+            return np.moveaxis(self.dataset.read(list(self.bands), window=window), 0, -1)
+
+    def to_rgb(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Makes RGB, uint8 [height, width, 3], of values [height, width, bands]."""
+        if self.palette is not None:
+            return self.palette[values[..., 0]]
+        if values.dtype == np.uint16:
+            values = to_8_bits(values, self.value_range)
+        grey = values.shape[2] == 1
+        return np.repeat(values, 3, axis=2) if grey else np.ascontiguousarray(values)
+
+
+@contextlib.contextmanager
+def opened_image(
+    source: str | bytes, header: TiffHeader, reading: ReadingConfig
+) -> Iterator[TiffRaster]:
+    """Opens an image.
+
+    Args:
+        source: The file's path, or its bytes.
+        header: Its header.
+        reading: Which bands, and how 16-bit values become 8 bits.
+
+    Raises:
+        RejectError: It is broken, or its bands are not as expected.
+    """
+    _require_no(header.problem((8, 16)))
+    bands = reading.chosen_bands or (_ONE if header.bands == 1 else _THREE)
+    if max(bands) > header.bands:
+        wanted = ",".join(map(str, bands))
+        _require_no(f"a TIFF of {header.bands} bands; expected to find {wanted} (--bands)")
+    with _opened(source) as dataset:
+        palette = _palette(dataset) if header.has_palette and reading.bands is None else None
+        size = (header.height, header.width)
+        yield TiffRaster(dataset, size, bands, reading.values, palette)
+
+
+@contextlib.contextmanager
+def opened_mask(path: str, header: TiffHeader) -> Iterator[TiffRaster]:
+    """Opens a mask: one band of values or palette indices, or three of colours.
+
+    Raises:
+        RejectError: It is broken, lossy, or neither of these.
+    """
+    if not header.is_lossless:
+        raise RejectError(
+            RejectCode.LOSSY_MASK, "a TIFF of lossy or unknown compression; use deflate or LZW"
+        )
+    _require_no(header.problem((1, 2, 4, 8, 16) if header.bands == 1 else (8,)))
+    if header.bands not in (1, 3, 4):
+        _require_no(f"a mask of {header.bands} bands; expected one, or RGB")
+    with _opened(path) as dataset:
+        bands = _ONE if header.bands == 1 else _THREE
+        yield TiffRaster(dataset, (header.height, header.width), bands)
+
+
+def decode_rgb(data: bytes, header: TiffHeader, reading: ReadingConfig) -> NDArray[np.uint8]:
+    """Decodes a whole TIFF to RGB, uint8 [height, width, 3].
+
+    Raises:
+        RejectError: See `opened_image`.
+    """
+    with opened_image(data, header, reading) as raster:
+        return raster.to_rgb(raster.rows(0, raster.size[0]))
+
+
+def ground_resolution(source: str | bytes) -> float | None:
+    """The side of a square of a pixel's area on the ground, in metres.
+
+    Returns:
+        None without a projected coordinate system, or without rasterio: degrees are no lengths.
+    """
+    if not is_installed():
+        return None
+    with contextlib.suppress(RejectError), _opened(source) as dataset, _gdal():
+        crs, grid = dataset.crs, dataset.transform
+        if crs is not None and crs.is_projected:
+            metres = float(crs.linear_units_factor[1])
+            side = math.sqrt(abs(grid.determinant)) * metres
+            return side if math.isfinite(side) and side > 0 else None
+    return None
+
+
+def is_installed() -> bool:
+    """Whether rasterio is there."""
+    try:
+        import rasterio  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _opened(source: str | bytes) -> Iterator["rasterio.DatasetReader"]:
+    if not is_installed():
+        _require_no("a TIFF that needs rasterio; install it with: pip install 'segflow[geo]'")
+    import rasterio
+
+    def open_source(name: str, mode: str = "rb", **_: Any) -> BinaryIO:
+        if name != _NAME:
+            raise FileNotFoundError(name)
+        return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(rasterio.Env(**_OPTIONS))
+        with _gdal(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            dataset = rasterio.open(_NAME, driver="GTiff", sharing=False, opener=open_source)
+        yield stack.enter_context(dataset)
+
+
+@contextlib.contextmanager
+def _gdal() -> Iterator[None]:
+    """Turns GDAL's complaints into a reject."""
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
+    except RasterioError as error:
+        message = "a TIFF that GDAL finds broken or cut off"
+        raise RejectError(RejectCode.UNREADABLE, message) from error
+
+
+def _palette(dataset: "rasterio.DatasetReader") -> NDArray[np.uint8]:
+    colors = np.zeros((65536, 3), np.uint8)
+    for index, color in dataset.colormap(1).items():
+        colors[index] = color[:3]
+    return colors
+
+
+def _require_no(problem: str | None) -> None:
+    if problem is not None:
+        raise RejectError(RejectCode.UNSUPPORTED_FORMAT, problem)
