@@ -182,9 +182,9 @@ def _vote(
 
 def _between(values: NDArray[np.int64], edges: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
     """Sums of the rows of `values` between edges, of a cut row the part that lies between."""
-    whole, part = np.divmod(edges, unit)
+    whole, part = edges // unit, edges % unit
     sums = np.zeros((len(values) + 1, values.shape[1]), np.int64)
     np.cumsum(values, axis=0, out=sums[1:])
     last = np.minimum(whole, len(values) - 1)  # behind the last row no part is left
-    below: NDArray[np.int64] = sums[whole] * unit + part[:, None] * values[last]
+    below = sums[whole] * unit + part[:, None] * values[last]
     return below[1:] - below[:-1]
