@@ -12,7 +12,7 @@ from segflow.errors import JobError, UsageError
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """Runs the whole chain on a data set that it draws itself, in about two minutes."""
+    """Runs the whole chain on a data set that it draws itself, in about three minutes."""
 
     output: str = "./demo"
     """Folder for the drawn data and all that is made from it."""
@@ -40,6 +40,7 @@ def _execute(config: DemoConfig, _: Sequence[str]) -> None:
     root = Path(config.output)
     drawn = root / "drawn"
     tables.print_line(f"drawing {config.examples} pairs and {config.pictures} pictures: {drawn}")
+    tables.print_line("some files are broken on purpose, to show how they are rejected")
     draw_dataset(drawn, examples=config.examples)
     draw_collection(root / "pictures", pictures=config.pictures)
     for step in _steps(config, root):

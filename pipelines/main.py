@@ -13,7 +13,7 @@ COMMANDS = {
     "label": "masks and class areas for every image of a collection (Beam)",
     "report": "(re)draws the HTML report of any output folder",
     "verify": "re-reads any output folder and checks counts and checksums",
-    "demo": "the whole chain on a data set it draws itself, in two minutes",
+    "demo": "the whole chain on a data set it draws itself, in three minutes",
 }
 
 

@@ -124,6 +124,39 @@ class Dataset:
             for shard in self.split(name).shards:
                 check_file(self.folder / shard.file, shard.bytes, shard.sha256)
 
+    def warnings(self) -> list[str]:
+        """What looks like a mistake in masks or label map, one line each."""
+        splits = self.splits.values()
+        ignored = sum(split.ignored_pixels for split in splits)
+        counted = sum(sum(split.class_pixels.values()) for split in splits)
+        absent = [
+            c.name
+            for c in self.label_map.classes
+            if not any(s.class_pixels.get(c.id) for s in splits)
+        ]
+        if not absent or not ignored + counted:
+            return []
+        names = ", ".join(map(repr, absent[:5])) + (" …" if absent[5:] else "")
+        line = f"warning: no mask has a pixel of {names}"
+        if ignored:
+            line += (
+                f", and {ignored / (ignored + counted):.1%} of all pixels are ignored (ignore_id "
+                f"{self.label_map.ignore_id}); if that value means a class, give the class "
+                f'"raw_ids": [{self.label_map.ignore_id}] in the label map'
+            )
+        return [line]
+
+    def check_shard(self, file: str) -> None:
+        """Compares size and SHA-256 of one listed file with the record.
+
+        Raises:
+            UsageError: The file is missing, cut, altered, swapped with another, or not listed.
+        """
+        listed = {s.file: s for split in self.splits.values() for s in split.shards}
+        if file not in listed:
+            raise UsageError(f"dataset {self.folder}: its record lists no shard {file}")
+        check_file(self.folder / file, listed[file].bytes, listed[file].sha256)
+
 
 def check_file(path: Path, size: int, sha256: str) -> None:
     """Raises `UsageError` unless the file has that size in bytes and that SHA-256."""

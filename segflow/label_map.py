@@ -85,11 +85,6 @@ class LabelMap:
         """The narrowest of uint8 and uint16 that holds every id."""
         return np.uint8 if max(self.ignore_id, self.num_classes - 1) <= 255 else np.uint16
 
-    @property
-    def has_colors(self) -> bool:
-        """Whether colour-coded masks can be read: every class has a colour."""
-        return all(c.color is not None for c in self.classes)
-
     def palette(self) -> NDArray[np.uint8]:
         """Colours to draw in, uint8 [num_classes, 3]; classes without one get a distinct hue."""
         return np.array([c.color or _hue(c.id) for c in self.classes], np.uint8)

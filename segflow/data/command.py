@@ -60,7 +60,10 @@ def ingest(
         require_free(output, _own_files(output))
         job = IngestJob(config, label_map)
         Launch(job, output, recorded, LIBRARIES, _Planner(pairs, job), flags)(console)
-    return Dataset.load(output)
+    dataset = Dataset.load(output)
+    for line in dataset.warnings():
+        console.print(line, highlight=False, markup=False)
+    return dataset
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """The evaluate job: a shard of pairs becomes confusion matrices, one for each image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +12,20 @@ from numpy.typing import NDArray
 
 from segflow import scores
 from segflow.data.masks import encode_mask
+from segflow.dataset import Dataset
 from segflow.errors import RejectError
 from segflow.evaluate.config import EvaluateConfig
-from segflow.evaluate.sources import RawPairs, Source, SplitRecords, Truth
+from segflow.evaluate.sources import RawPairs, Source, SplitRecords
 from segflow.jobs.job import Job, Totals
 from segflow.jobs.output import ShardOutput
 from segflow.jobs.run import Run, Shard
 from segflow.label_map import LabelMap
 
 if TYPE_CHECKING:
-    from segflow.label.predictor import Predictor
+    from segflow.label.predictor import Predictor, Prepared
 
 FORMAT_VERSION = 1
+_PIXELS_AT_ONCE = 1 << 26  # of truth masks that wait for their predictions
 RECORD_NAME = "metrics.json"
 
 IMAGES_SCHEMA = pa.schema(
@@ -79,7 +80,7 @@ class EvaluateJob(Job):
         config = self.config
         source: Source = RawPairs(self.label_map, self.config.limits)
         if config.dataset is not None:
-            source = SplitRecords(Path(config.dataset))
+            source = SplitRecords(Dataset.load(config.dataset))
         predictor = load_for_job(
             config.model, self.model_fingerprint, config.batch_size, config.worker_threads
         )
@@ -120,6 +121,15 @@ class EvaluateJob(Job):
         }
 
 
+@dataclass(frozen=True)
+class _Scorable:
+    """A pair as the model takes it; the image at its own size is no longer held."""
+
+    row: Mapping[str, Any]
+    prepared: "Prepared"
+    truth: NDArray[Any]
+
+
 @dataclass
 class EvaluateWork:
     """Scores one shard after another; batches run side by side, each on one thread."""
@@ -138,15 +148,8 @@ class EvaluateWork:
         """Writes the shard's scores; as many batches are in memory as there are threads."""
         done: list[dict[str, Any]] = []
         size = self.config.batch_size
-        pairs = zip(rows, self.source.read(shard, rows), strict=True)
-        while group := list(islice(pairs, size * self.config.worker_threads)):
-            kept = [(row, pair) for row, pair in group if isinstance(pair, Truth)]
-            for row, pair in group:
-                if isinstance(pair, RejectError):
-                    output.reject(row, pair)
-                else:
-                    output.accept()
-            batches = [kept[i : i + size] for i in range(0, len(kept), size)]
+        for group in self._groups(shard, rows, output):
+            batches = [group[i : i + size] for i in range(0, len(group), size)]
             for scored in self._pool.map(self._score, batches):
                 done += scored
         table = pa.Table.from_pylist(done, schema=IMAGES_SCHEMA)
@@ -159,12 +162,32 @@ class EvaluateWork:
         """Ends the threads."""
         self._pool.shutdown()
 
-    def _score(self, pairs: Sequence[tuple[Mapping[str, Any], Truth]]) -> list[dict[str, Any]]:
-        predictions = self.predictor.segment([truth.image for _, truth in pairs])
+    def _groups(
+        self, shard: Shard, rows: Sequence[Mapping[str, Any]], output: ShardOutput
+    ) -> Iterator[list[_Scorable]]:
+        """Reads and counts pairs; a batch for each thread at once, fewer where masks are large."""
+        group: list[_Scorable] = []
+        pixels = 0
+        for row, pair in zip(rows, self.source.read(shard, rows), strict=True):
+            if isinstance(pair, RejectError):
+                output.reject(row, pair)
+                continue
+            output.accept()
+            group.append(_Scorable(row, self.predictor.prepare(pair.image), pair.mask))
+            pixels += pair.mask.size
+            full = len(group) == self.config.batch_size * self.config.worker_threads
+            if full or pixels >= _PIXELS_AT_ONCE:
+                yield group
+                group, pixels = [], 0
+        if group:
+            yield group
+
+    def _score(self, pairs: Sequence[_Scorable]) -> list[dict[str, Any]]:
+        predictions = self.predictor.predictions([pair.prepared for pair in pairs])
         label_map = self.predictor.bundle.label_map
         return [
-            _row(row, truth.mask, prediction.mask, label_map)
-            for (row, truth), prediction in zip(pairs, predictions, strict=True)
+            _row(pair.row, pair.truth, prediction.mask, label_map)
+            for pair, prediction in zip(pairs, predictions, strict=True)
         ]
 
 

@@ -68,14 +68,20 @@ class RawPairs:
 class SplitRecords:
     """The unaugmented examples of a dataset's split; a shard is a TFRecord file."""
 
-    folder: Path
+    dataset: Dataset
 
     def read(
         self, shard: Shard, rows: Sequence[Mapping[str, Any]]
     ) -> Iterator[Truth | RejectError]:
-        """Reads the file once, from front to back."""
+        """Reads the file once, from front to back.
+
+        Raises:
+            UsageError: It is no longer what the dataset's record says.
+        """
+        path = self.dataset.folder / shard.group
+        self.dataset.check_shard(shard.group)
         wanted = {row["position"] for row in rows}
-        for position, frame in enumerate(read_frames(self.folder / shard.group)):
+        for position, frame in enumerate(read_frames(path)):
             if position in wanted:
                 record = decode_example(frame)
                 yield Truth(_decode(record.image), _decode(record.mask))

@@ -95,20 +95,35 @@ def discard(job: Job, run: Run, kept: Run) -> None:
     whose place a third one is taking, is left alone.
     """
     claim = _claim_path(job, run)
-    # Held meanwhile, so that a pipeline that outlived its launcher cannot commit the run now.
-    if not storage.put_if_absent(claim, kept.name.encode()) and _read(claim) != run.name:
-        return
-    if is_committed(job, run):
-        claim.unlink(missing_ok=True)
-        return
-    (run.folder / "run.json").unlink(missing_ok=True)  # first: without it, nobody goes on with it
-    for name in storage.names_in(run.folder / "records"):
-        for _, final in _files(run, storage.read_json(run.folder / "records" / name)):
-            final.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                final.parent.rmdir()  # unless something lies there, or it is gone
-    shutil.rmtree(run.folder, ignore_errors=True)
+    if not storage.put_if_absent(claim, kept.name.encode()):
+        if _read(claim) not in (run.name, kept.name):
+            return
+        # A pipeline that outlived its launcher looks at it before it puts the record.
+        storage.put(claim, kept.name.encode())
+    files = list(_recorded_files(run))
+    if _committed_run(job, run) is None:
+        _unpublish(files)
+    if is_committed(job, run):  # it was quicker
+        for staged, final in files:
+            storage.publish(staged, final)
+    elif _committed_run(job, run) is None:
+        # Last, or nobody would know what to take back after a cut.
+        (run.folder / "run.json").unlink(missing_ok=True)  # without it, nobody goes on with it
+        shutil.rmtree(run.folder, ignore_errors=True)
     claim.unlink(missing_ok=True)
+
+
+def _recorded_files(run: Run) -> Iterator[tuple[Path, Path]]:
+    for name in storage.names_in(run.folder / "records"):
+        yield from _files(run, storage.read_json(run.folder / "records" / name))
+
+
+def _unpublish(files: Sequence[tuple[Path, Path]]) -> None:
+    for staged, final in files:
+        if final.exists():
+            storage.publish(final, staged)
+            with contextlib.suppress(OSError):
+                final.parent.rmdir()  # unless something lies there
 
 
 def _publish(job: Job, run: Run, records: Sequence[_Record], totals: Totals) -> None:
@@ -116,6 +131,8 @@ def _publish(job: Job, run: Run, records: Sequence[_Record], totals: Totals) -> 
     for record in records:
         for staged, final in _files(run, record):
             storage.publish(staged, final)
+    if (holder := _read(claim)) != run.name:  # see `discard`
+        raise _taken(run, holder)
     path = Path(run.output) / job.record_path(run)
     storage.put_if_absent(path, storage.to_json(job.record(run, totals)))
     job.after_commit(run)

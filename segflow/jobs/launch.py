@@ -16,9 +16,9 @@ from segflow.errors import JobError, RejectBudgetError, UsageError
 from segflow.jobs import progress
 from segflow.jobs.commit import OVER_BUDGET, Outcome, discard, is_committed, last_outcome
 from segflow.jobs.job import Job
-from segflow.jobs.lock import lock
 from segflow.jobs.plan import PlanSummary
 from segflow.jobs.run import RUNS_FOLDER, Run, complete_runs, new_name
+from segflow.lock import lock
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Launch:
             RejectBudgetError: More rejects than allowed; only they are published.
             JobError: The pipeline failed.
         """
-        with lock(self.output):
+        with lock(self.output, RUNS_FOLDER):
             storage.remove_scraps(self.output)
             _remove_half_planned(self.output)
             self._refuse_other_job()

@@ -38,8 +38,8 @@ def finish_shard(job: Job, run: Run, work: ShardWork, index: int) -> ShardResult
     output = ShardOutput(run, run.new_attempt(index))
     won = False
     try:
-        rows_hash = _fill(job, run, work, index, output)
-        record = {"shard": index, "rows_sha256": rows_hash, **output.record()}
+        _fill(job, run, work, index, output)
+        record = {"shard": index, **output.record()}
         won = storage.put_if_absent(path, hashing.canonical_json(record))
     except Exception:
         # Whoever has won may have committed and removed all attempts, this one's files with them.
@@ -51,7 +51,7 @@ def finish_shard(job: Job, run: Run, work: ShardWork, index: int) -> ShardResult
     return _result(storage.read_json(path), worked=won)
 
 
-def _fill(job: Job, run: Run, work: ShardWork, index: int, output: ShardOutput) -> str:
+def _fill(job: Job, run: Run, work: ShardWork, index: int, output: ShardOutput) -> None:
     shard, rows = run.shard(index), run.rows(index)
     todo = []
     for row in rows:
@@ -69,7 +69,6 @@ def _fill(job: Job, run: Run, work: ShardWork, index: int, output: ShardOutput) 
         rejects = sorted(output.rejects, key=lambda r: (r["key"], r["image_uri"] or ""))
         table = pa.Table.from_pylist(rejects, schema=REJECTS_SCHEMA)
         output.add_table(job.rejects_path(run, shard), table)
-    return hashing.fingerprint({"rows": rows})
 
 
 def _result(record: dict[str, Any], *, worked: bool) -> ShardResult:

@@ -8,12 +8,14 @@ from rich.console import Console
 
 from segflow import storage
 from segflow.data.listing import require_outside
+from segflow.data.mask_formats import MaskFormat
+from segflow.errors import UsageError
 from segflow.jobs import progress
 from segflow.jobs.launch import Launch, require_free
 from segflow.label.config import LabelConfig
 from segflow.label.current import current_sql
 from segflow.label.labelling import LIBRARIES, RECORDS_FOLDER, LabelJob
-from segflow.label.planning import LabelPlan
+from segflow.label.planning import LabelPlan, committed_records
 from segflow.train.bundle import Bundle
 
 _TABLES = ("images", "areas", "rejects", RECORDS_FOLDER, "current.sql", "report.html")
@@ -43,12 +45,14 @@ def label(
     require_free(output, _TABLES)
     require_outside(output, images=config.images)
     job = LabelJob(config, bundle.label_map, bundle.fingerprint)
+    _require_mask_format(output, config.mask_format)
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
     plan = LabelPlan(
         source=recorded["images"],
         output=output,
         model_fingerprint=bundle.fingerprint,
         shard_size=config.shard_size,
+        limits=recorded["limits"],
     )
     outcome = Launch(job, output, recorded, LIBRARIES, plan, flags)(console)
     # Also where nothing was new: the folder may have been moved, and the views hold its path.
@@ -57,3 +61,13 @@ def label(
         return None
     # By name: of a run that was gone on with, a newer one may be committed, of another model.
     return dict(storage.read_json(output / RECORDS_FOLDER / f"{outcome.run}.json"))
+
+
+def _require_mask_format(output: Path, mask_format: MaskFormat) -> None:
+    for record in committed_records(output):
+        there = record["config"]["mask_format"]
+        if there != mask_format:
+            raise UsageError(
+                f"--mask-format {mask_format}: the labels in {output} have {there}, and an image "
+                "is not labelled twice by one model; choose another --output"
+            )

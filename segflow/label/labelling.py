@@ -25,7 +25,7 @@ from segflow.label.tables import AREAS_SCHEMA, IMAGES_SCHEMA, Labelled, class_su
 from segflow.label_map import LabelMap
 
 if TYPE_CHECKING:
-    from segflow.label.predictor import Predictor
+    from segflow.label.predictor import Predictor, Prepared
 
 FORMAT_VERSION = 1
 RECORDS_FOLDER = "runs"
@@ -138,16 +138,17 @@ class LabelWork:
 
     def _label(self, rows: Sequence[Mapping[str, Any]]) -> list[Labelled | RejectError]:
         outcomes: list[Labelled | RejectError | None] = []
-        decoded: list[tuple[int, str, NDArray[np.uint8]]] = []
+        read: list[tuple[int, str, Prepared]] = []
         for index, row in enumerate(rows):
             try:
-                decoded.append((index, *read_image(row, self.config.limits)))
+                sha256, image = read_image(row, self.config.limits)
+                read.append((index, sha256, self.predictor.prepare(image)))
                 outcomes.append(None)
             except RejectError as error:
                 outcomes.append(error)
         bundle = self.predictor.bundle
-        predictions = self.predictor.segment([image for _, _, image in decoded])
-        for (index, sha256, _), prediction in zip(decoded, predictions, strict=True):
+        predictions = self.predictor.predictions([prepared for _, _, prepared in read])
+        for (index, sha256, _), prediction in zip(read, predictions, strict=True):
             outcomes[index] = labelled(
                 rows[index]["image_uri"],
                 sha256,

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from segflow import hashing, outputs, storage
 from segflow.data.listing import list_files
-from segflow.errors import UsageError
+from segflow.errors import RejectCode, UsageError
 from segflow.jobs.launch import Planned
 from segflow.jobs.plan import ROWS_AT_ONCE, PlanWriter, connect, write_listing
 from segflow.jobs.run import RUNS_FOLDER
@@ -64,12 +64,14 @@ class LabelPlan:
         output: The labels' folder.
         model_fingerprint: The bundle's.
         shard_size: Images a shard.
+        limits: The caps; what earlier runs refused because of other ones is tried again.
     """
 
     source: str
     output: Path
     model_fingerprint: str
     shard_size: int
+    limits: Mapping[str, Any]
 
     def __call__(self, folder: Path) -> Planned | None:
         """Writes the plan into the run folder `folder`; None if nothing is new or gone.
@@ -123,11 +125,28 @@ class LabelPlan:
                     "FROM read_parquet($parts)",
                     {"run": run, "source": record["config"]["images"], "parts": parts},
                 )
+            self._forget_refused(connection, record)
             connection.execute(
                 "INSERT INTO gone SELECT unnest($gone::VARCHAR[]), $run",
                 {"gone": record["gone"], "run": run},
             )
         connection.execute(_KNOWN)
+
+    def _forget_refused(
+        self, connection: duckdb.DuckDBPyConnection, record: Mapping[str, Any]
+    ) -> None:
+        """Takes out of `done` what a run refused because of caps that are others now."""
+        paths = [f["path"] for f in record["files"] if f["path"].startswith("rejects/")]
+        if paths and record["config"]["limits"] != self.limits:
+            connection.execute(
+                "DELETE FROM done WHERE run = $run AND image_uri IN "
+                "(SELECT image_uri FROM read_parquet($parts) WHERE code = $code)",
+                {
+                    "run": record["run"],
+                    "parts": [str(self.output / path) for path in paths],
+                    "code": RejectCode.TOO_LARGE,
+                },
+            )
 
 
 def committed_records(output: Path) -> Sequence[Mapping[str, Any]]:

@@ -1,21 +1,37 @@
 """A bundle at work: images of any size in, masks of the same size out."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from segflow.data import resize
+from segflow.data.config import ResizePolicy
 from segflow.data.resize import Placement
 from segflow.errors import JobError
 from segflow.label.prediction import Prediction
+from segflow.label.resized_argmax import resized_argmax
 from segflow.train.bundle import Bundle
 
 DEFAULT_BATCH_SIZE = 8
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image as the model takes it; the image itself need not be kept.
+
+    Attributes:
+        pixels: RGB uint8, of the model's size.
+        placement: Where the image lies in it.
+    """
+
+    pixels: NDArray[np.uint8]
+    placement: Placement
 
 
 class Predictor:
@@ -37,18 +53,10 @@ class Predictor:
         self._model = bundle.load_model()
         self._dtype = bundle.label_map.dtype
         height, width = bundle.image_size
-        classes = bundle.label_map.num_classes
         # XLA, which Keras turns on by default, is slower here on CPUs; so a plain graph.
         self._forward = tf.function(
             self._logits_and_confidence,
             input_signature=[tf.TensorSpec([batch_size, height, width, 3], tf.uint8)],
-        )
-        self._to_source = tf.function(
-            self._resized_argmax,
-            input_signature=[
-                tf.TensorSpec([None, None, classes], tf.float32),
-                tf.TensorSpec([2], tf.int32),
-            ],
         )
 
     @overload
@@ -87,26 +95,36 @@ class Predictor:
         Raises:
             ValueError: An image has another shape or dtype.
         """
-        predictions: list[Prediction] = []
-        for start in range(0, len(images), self.batch_size):
-            predictions += self._segment_batch(images[start : start + self.batch_size])
-        return predictions
+        return list(self.predictions([self.prepare(image) for image in images]))
 
-    def _segment_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
-        size, policy = self.bundle.image_size, self.bundle.resize
-        batch = np.zeros((self.batch_size, *size, 3), np.uint8)
-        placements: list[Placement] = []
-        for index, image in enumerate(images):
-            _require_rgb(image)
-            placement = resize.place(image.shape[:2], size, policy)  # type: ignore[arg-type]
-            batch[index] = resize.resize_image(image, placement)
-            placements.append(placement)
+    def prepare(self, image: NDArray[np.uint8]) -> Prepared:
+        """Brings an image to the model's size.
+
+        Args:
+            image: RGB, uint8 [height, width, 3].
+
+        Raises:
+            ValueError: It has another shape or dtype.
+        """
+        _require_rgb(image)
+        height, width = image.shape[:2]
+        policy = cast(ResizePolicy, self.bundle.resize)
+        placement = resize.place((height, width), self.bundle.image_size, policy)
+        return Prepared(resize.resize_image(image, placement), placement)
+
+    def predictions(self, prepared: Sequence[Prepared]) -> Iterator[Prediction]:
+        """What the model says, one image after another: only one full-size mask need be kept."""
+        for start in range(0, len(prepared), self.batch_size):
+            yield from self._predict_batch(prepared[start : start + self.batch_size])
+
+    def _predict_batch(self, prepared: Sequence[Prepared]) -> Iterator[Prediction]:
+        batch = np.zeros((self.batch_size, *self.bundle.image_size, 3), np.uint8)
+        for index, one in enumerate(prepared):
+            batch[index] = one.pixels
         logits, best, confidence = self._forward(tf.constant(batch))
         best, confidence = best.numpy(), confidence.numpy()
-        return [
-            self._prediction(logits[i], best[i], confidence[i], placement)
-            for i, placement in enumerate(placements)
-        ]
+        for index, one in enumerate(prepared):
+            yield self._prediction(logits[index], best[index], confidence[index], one.placement)
 
     def _prediction(
         self,
@@ -115,14 +133,14 @@ class Predictor:
         confidence: NDArray[np.float32],
         placement: Placement,
     ) -> Prediction:
-        mask = self._to_source(logits[placement.box], tf.constant(placement.source, tf.int32))
+        mask = resized_argmax(logits[placement.box], placement.source, self._dtype)
         inner = best[placement.box].ravel()
         weights = confidence[placement.box].ravel().astype(np.float64)
         classes = self.bundle.label_map.num_classes
         counts = np.bincount(inner, minlength=classes)
         with np.errstate(invalid="ignore"):
             by_class = np.bincount(inner, weights, minlength=classes) / counts
-        return Prediction(mask.numpy(), float(weights.mean()), by_class)
+        return Prediction(mask, float(weights.mean()), by_class)
 
     def _logits_and_confidence(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         logits = self._model(tf.cast(pixels, tf.float32), training=False)
@@ -130,10 +148,6 @@ class Predictor:
         # max softmax = exp(max - logsumexp), without a second array of probabilities
         top = tf.reduce_max(logits, axis=-1)
         return logits, best, tf.exp(top - tf.reduce_logsumexp(logits, axis=-1))
-
-    def _resized_argmax(self, logits: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-        resized = tf.image.resize(logits[None], size, "bilinear")[0]
-        return tf.cast(tf.argmax(resized, axis=-1, output_type=tf.int32), self._dtype)
 
 
 def load_bundle(path: str | Path, batch_size: int = DEFAULT_BATCH_SIZE) -> Predictor:

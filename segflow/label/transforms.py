@@ -63,18 +63,19 @@ class _Segment(beam.DoFn):
 
     def process(self, paths: Sequence[str]) -> Iterator[Any]:
         assert self._predictor is not None
-        decoded = []
+        read = []
         for path in paths:
             try:
-                decoded.append((path, *read_image({"image_uri": path}, self._limits)))
+                sha256, image = read_image({"image_uri": path}, self._limits)
+                read.append((path, sha256, self._predictor.prepare(image)))
             except RejectError as error:
                 self._rejected.inc()
                 reject = {"key": path, "image_uri": path, "mask_uri": None}
                 reject |= {"code": str(error.code), "message": str(error)}
                 yield beam.pvalue.TaggedOutput(REJECTS, reject)
         bundle = self._predictor.bundle
-        predictions = self._predictor.segment([image for _, _, image in decoded])
-        for (path, sha256, _), prediction in zip(decoded, predictions, strict=True):
+        predictions = self._predictor.predictions([prepared for _, _, prepared in read])
+        for (path, sha256, _), prediction in zip(read, predictions, strict=True):
             self._accepted.inc()
             row = labelled(
                 path,

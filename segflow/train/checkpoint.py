@@ -42,7 +42,7 @@ _ARRAYS = ("weights", "optimizer", "best_weights")
 
 
 def save(folder: str | Path, checkpoint: Checkpoint) -> None:
-    """Publishes a checkpoint in `folder`, then removes all else from there."""
+    """Publishes a checkpoint in `folder`, then removes all other folders from there."""
     folder = Path(folder)
     unpublished = folder / f".{uuid.uuid4().hex}"
     unpublished.mkdir(parents=True)
@@ -51,7 +51,7 @@ def save(folder: str | Path, checkpoint: Checkpoint) -> None:
     storage.put(unpublished / "state.json", storage.to_json(checkpoint.state.to_dict()))
     published = unpublished.rename(folder / f"epoch-{checkpoint.state.epochs_done:06d}")
     for path in folder.iterdir():
-        if path != published:
+        if path.is_dir() and path != published:
             shutil.rmtree(path)
 
 

@@ -10,6 +10,7 @@ from segflow import scores, storage
 from segflow.console import plain_console
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
+from segflow.lock import lock
 from segflow.models.registry import find_architecture
 from segflow.train.bundle import MODEL_NAME, write_record
 from segflow.train.class_weights import class_weights
@@ -47,8 +48,12 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
         console.print(f"{output}: this training is finished; nothing left to do")
     else:
         _check_dataset(dataset, config)
+        for line in dataset.warnings():
+            console.print(line, highlight=False, markup=False)
         check_output(config, dataset)
-        _train(config, dataset, console)
+        with lock(output, STATE_FOLDER):
+            check_output(config, dataset)  # again: another training may have begun meanwhile
+            _train(config, dataset, console)
     shutil.rmtree(output / STATE_FOLDER, ignore_errors=True)
     return output
 

@@ -29,35 +29,40 @@ def problems(folder: Path) -> Iterator[str]:
     yield from input_problems(dataset.record["inputs"])
     if damaged:
         return
-    index = _index(folder, files)
+    index = _index_parts(folder, files)
     for split in dataset.splits.values():
         yield from _split_problems(dataset, split, index)
     rejects = sum(1 for _ in rows(folder, files, "rejects"))
     yield from count_problems("rejects", rejects, dataset.record["inputs"]["rejected"])
 
 
-def _index(folder: Path, files: Any) -> dict[str, list[dict[str, Any]]]:
-    by_shard: dict[str, list[dict[str, Any]]] = {}
-    for row in rows(folder, files, "index"):
-        by_shard.setdefault(row["shard"], []).append(row)
-    return by_shard
+def _index_parts(folder: Path, files: Any) -> dict[str, Mapping[str, Any]]:
+    """The part of the index that describes each shard; one part is in memory at a time."""
+    parts = {}
+    for file in files:
+        if file["path"].startswith("index/"):
+            for row in rows(folder, [file], "index"):
+                parts[row["shard"]] = file
+                break
+    return parts
 
 
 def _split_problems(
-    dataset: Dataset, split: Split, index: Mapping[str, list[dict[str, Any]]]
+    dataset: Dataset, split: Split, index: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
     pixels: Counter[int] = Counter()
     sources = ignored = 0
     for shard in split.shards:
-        listed = index.get(shard.file, [])
-        frames = list(_read(dataset.folder / shard.file))
-        if len(frames) != len(listed) or len(frames) != shard.examples:
+        part = index.get(shard.file)
+        listed = list(rows(dataset.folder, [part], "index")) if part else []
+        examples = sum(1 for _ in read_frames(dataset.folder / shard.file))
+        if examples != len(listed) or examples != shard.examples:
             yield (
-                f"{shard.file}: {len(frames)} records, {len(listed)} rows in the index, "
+                f"{shard.file}: {examples} records, {len(listed)} rows in the index, "
                 f"{shard.examples} by the record"
             )
             continue
-        for row, record in zip(listed, frames, strict=True):
+        for row, record in zip(listed, _read(dataset.folder / shard.file), strict=True):
             yield from _record_problems(shard.file, row, record, dataset.label_map)
             pixels.update(dict(enumerate(row["class_pixels"])))
             sources += row["variant"] == 0

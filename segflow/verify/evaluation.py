@@ -25,6 +25,9 @@ def problems(folder: Path) -> Iterator[str]:
         confusion += np.array(row["confusion_matrix"], np.int64).reshape(confusion.shape)
         count += 1
     yield from count_problems("images", count, record["examples"])
+    yield from count_problems("images", count, record["inputs"]["accepted"])
+    rejected = sum(1 for _ in rows(folder, record["files"], "rejects"))
+    yield from count_problems("rejects", rejected, record["inputs"]["rejected"])
     again = scores.summarize(confusion, label_map.names)
     for name, value in again.items():
         if value != record[name]:

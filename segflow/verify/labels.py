@@ -28,7 +28,9 @@ def _run_problems(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
         return
     totals: Counter[int] = Counter()
     count = 0
-    for images, areas in zip(*(_parts(files, t) for t in ("images", "areas")), strict=True):
+    tables = _parts(files, "images"), _parts(files, "areas")
+    yield from count_problems("part files of areas", len(tables[1]), len(tables[0]))
+    for images, areas in zip(*tables, strict=False):
         by_image = _areas(folder, areas)
         for row in rows(folder, [images], "images"):
             count += 1

@@ -185,6 +185,25 @@ def test_label_rejects_the_same_images(ingested, tmp_path, capfd):
     assert (turned["height"], turned["width"]) == mask.shape == image.shape[:2]
     np.testing.assert_array_equal(mask[1:], truth[1:])  # the first row of the truth is ignored
 
+    again = [*flags, f"--output={tmp_path / 'out'}", "--mask-format=rle"]
+    ran = run_here(capfd, "label", f"--model={model}", *again)
+    assert ran.code == 2
+    assert "have png, and an image is not labelled twice by one model; choose another" in ran.line
+
+
+def test_masks_whose_foreground_is_the_ignored_value_are_a_warning(tmp_path, capfd):
+    pairs = Pairs(tmp_path / "data", count=0, label_map=LabelMap(LABELS.classes[:2]))
+    for number in range(10):
+        image, mask = scene(number)
+        (pairs.images / f"{number}.png").write_bytes(encode(image))
+        (pairs.masks / f"{number}.png").write_bytes(
+            encode(np.where(mask == 1, 255, 0).astype(np.uint8))
+        )
+    ran = run_here(capfd, "ingest", *pairs.flags(tmp_path / "out"))
+    assert ran.code == 0
+    assert ran.line.startswith("warning: no mask has a pixel of 'disc', and ")
+    assert 'give the class "raw_ids": [255]' in ran.line
+
 
 def test_evaluate_rejects_the_same_pairs(ingested, tmp_path, capfd):
     model = write_bundle(tmp_path / "model", LABELS)

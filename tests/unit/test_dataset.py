@@ -217,3 +217,24 @@ def test_two_swapped_shards_are_found(folder):
 def test_only_the_splits_asked_for_are_read(folder):
     (folder / "val-00000-of-00001.tfrecord").unlink()
     Dataset.load(folder).check_shards(["train"])
+
+
+def _with_pixels(folder: Path, class_pixels: dict[str, int], ignored: int) -> Dataset:
+    record = copy.deepcopy(RECORD)
+    for split in record["splits"].values():
+        split |= {"class_pixels": class_pixels, "ignored_pixels": ignored}
+    (folder / "dataset.json").write_text(json.dumps(record))
+    return Dataset.load(folder)
+
+
+def test_a_class_that_all_masks_lack_is_a_warning(folder):
+    assert Dataset.load(folder).warnings() == []
+    assert _with_pixels(folder, {"0": 30, "1": 0}, 0).warnings() == [
+        "warning: no mask has a pixel of 'road'"
+    ]
+
+
+def test_a_foreground_of_the_ignored_value_is_a_warning_that_says_how_to_keep_it(folder):
+    (line,) = _with_pixels(folder, {"0": 30, "1": 0}, 10).warnings()
+    assert "'road', and 25.0% of all pixels are ignored (ignore_id 255)" in line
+    assert line.endswith('give the class "raw_ids": [255] in the label map')

@@ -59,11 +59,6 @@ def test_dtype_is_the_narrowest_that_holds_every_id(ignore_id, classes, dtype):
     assert _map(*listed, ignore_id=ignore_id).dtype is dtype
 
 
-def test_colours_are_needed_of_every_class_to_read_colour_masks():
-    assert _map(SKY, ROAD).has_colors
-    assert not _map(SKY, {"id": 1, "name": "road"}).has_colors
-
-
 def test_the_palette_keeps_given_colours_and_invents_distinct_ones():
     classes = [SKY, *({"id": i, "name": f"c{i}"} for i in range(1, 40))]
     palette = _map(*classes).palette()

@@ -90,6 +90,8 @@ def find_layout(name: str, paths: SourcePaths) -> tuple[Layout, str]:
         raise UsageError(f"--images {paths.images}: {reasons} all fit; choose one with --layout")
     if paths.has_own_masks:  # listing them says what is wrong
         return known["paired"], "--masks is given"
+    if paths.masks is not None:  # one folder, and it is no other layout's: Paired says what to do
+        return known["paired"], "--masks is given"
     if not glob.has_magic(paths.images) and not Path(paths.images).exists():
         raise UsageError(f"--images {paths.images}: no such folder")
     raise UsageError(

@@ -27,8 +27,9 @@ class Paired:
         """Images, then masks."""
         if paths.masks is None or not paths.has_own_masks:
             raise UsageError(
-                "layout paired: expected --masks with another folder than --images, or two globs "
-                "such as --images 'data/*.jpg' --masks 'data/*.png'"
+                f"layout paired: expected --masks with another folder than --images, found "
+                f"{paths.masks or 'none'}; where both lie in one folder, give two globs such as "
+                "--images 'data/*.jpg' --masks 'data/*_mask.png'"
             )
         for file in list_files(paths.images, "--images"):
             yield SourceFile("image", file, file.key)

@@ -1,5 +1,6 @@
 """Several runs and one output: what is committed is of one run, whole."""
 
+import contextlib
 import shutil
 
 import pytest
@@ -70,6 +71,65 @@ def test_discarding_a_run_takes_back_what_its_commit_had_published(tmp_path, cut
     assert not given_up.folder.exists()
     assert commit(ALL, other).status == COMMITTED
     assert visible(tmp_path).keys() == {"data/part-00000.txt", RECORD, "derived.txt"}
+
+
+@pytest.mark.parametrize("moment", range(1, 40, 2))
+def test_a_discard_that_was_cut_off_can_be_done_again(tmp_path, cut_off, moment):
+    given_up, other = finished(tmp_path), finished(tmp_path, [row(1), row(2)])
+    cut_off(11)
+    with pytest.raises(CutOffError):
+        commit(ALL, given_up)
+    cut_off(moment)
+    with contextlib.suppress(CutOffError):
+        discard(ALL, given_up, other)
+    cut_off(-1)
+
+    for run in complete_runs(tmp_path):
+        if run.name == given_up.name:
+            discard(ALL, run, other)
+
+    assert visible(tmp_path) == {}
+    assert commit(ALL, other).status == COMMITTED
+    assert visible(tmp_path).keys() == {"data/part-00000.txt", RECORD, "derived.txt"}
+
+
+def test_a_pipeline_whose_run_is_discarded_while_it_publishes_does_not_commit(
+    tmp_path, monkeypatch
+):
+    given_up, other = finished(tmp_path), finished(tmp_path, [row(1), row(2)])
+    publish, calls = storage.publish, []
+
+    def publish_and_be_disturbed(*arguments: object) -> None:
+        publish(*arguments)
+        calls.append(arguments)
+        if len(calls) == 1:
+            discard(ALL, given_up, other)
+
+    monkeypatch.setattr(storage, "publish", publish_and_be_disturbed)
+    with pytest.raises((JobError, FileNotFoundError)):
+        commit(ALL, given_up)
+    monkeypatch.setattr(storage, "publish", publish)
+
+    assert not (tmp_path / RECORD).exists()
+    assert commit(ALL, other).status == COMMITTED
+    assert storage.read_json(tmp_path / RECORD)["run"] == other.name
+
+
+def test_a_run_that_commits_while_it_is_discarded_stays_whole(tmp_path, monkeypatch):
+    quicker, other = finished(tmp_path), finished(tmp_path, [row(1), row(2)])
+    put = storage.put
+
+    def put_and_be_disturbed(*arguments: object) -> None:
+        monkeypatch.setattr(storage, "put", put)
+        commit(ALL, quicker)
+        put(*arguments)
+
+    storage.put(tmp_path / "_runs" / f"claim-{RECORD}", quicker.name.encode())
+    monkeypatch.setattr(storage, "put", put_and_be_disturbed)
+    discard(ALL, quicker, other)
+
+    require_whole(tmp_path)
+    assert storage.read_json(tmp_path / RECORD)["run"] == quicker.name
 
 
 def test_a_run_that_has_committed_meanwhile_is_not_discarded(tmp_path):

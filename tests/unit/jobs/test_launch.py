@@ -13,9 +13,9 @@ from segflow.errors import JobError, RejectBudgetError, UsageError
 from segflow.jobs import runner
 from segflow.jobs.commit import COMMITTED, Outcome, commit
 from segflow.jobs.launch import Launch, Planned
-from segflow.jobs.lock import lock
 from segflow.jobs.run import Run, complete_runs
 from segflow.jobs.shard import finish_shard
+from segflow.lock import lock
 from tests.unit.jobs.tally import (
     ALL,
     BAD,
@@ -276,7 +276,7 @@ def test_a_pipeline_that_ends_without_a_commit_has_failed(tmp_path, monkeypatch)
 
 
 def test_while_a_run_is_at_work_a_second_is_refused(tmp_path):
-    with lock(tmp_path), pytest.raises(UsageError, match="is at work there"):
+    with lock(tmp_path, "_runs"), pytest.raises(UsageError, match="is at work there"):
         _launch(tmp_path)
 
 

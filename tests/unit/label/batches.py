@@ -1,7 +1,7 @@
 """Folders of tiny images that are labelled as the command does, but for Beam and TensorFlow."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,10 +33,14 @@ class FakePredictor:
     def __init__(self, fingerprint: str) -> None:
         self.bundle = SimpleNamespace(label_map=LABELS, fingerprint=fingerprint)
 
-    def segment(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """The image as it is."""
+        return image
+
+    def predictions(self, prepared: Sequence[np.ndarray]) -> Iterator[Prediction]:
         """One prediction for each image; class 2 has no pixel at the model's resolution."""
         by_class = np.array([0.5, 0.75, np.nan])
-        return [Prediction(image[..., 0], 0.625, by_class) for image in images]
+        return (Prediction(image[..., 0], 0.625, by_class) for image in prepared)
 
 
 def draw(path: Path, red: int = 1, size: tuple[int, int] = (2, 3)) -> Path:
@@ -75,7 +79,9 @@ class Labels:
     def launch(self, config: LabelConfig, model: str) -> Outcome | None:
         """Plans and works off a run."""
         recorded = config.recorded() | {"model_fingerprint": model}
-        plan = LabelPlan(recorded["images"], self.output, model, config.shard_size)
+        plan = LabelPlan(
+            recorded["images"], self.output, model, config.shard_size, recorded["limits"]
+        )
         job = LabelJob(config, LABELS, model)
         console = Console(file=io.StringIO())
         return Launch(job, self.output, recorded, (), plan)(console)

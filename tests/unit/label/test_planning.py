@@ -5,6 +5,7 @@ import os
 import pytest
 
 from segflow import storage
+from segflow.data.config import DecodeLimits
 from segflow.errors import RejectCode, UsageError
 from segflow.jobs.run import Run
 from segflow.label.planning import committed_records
@@ -87,6 +88,31 @@ def test_what_was_rejected_is_not_tried_again_until_it_changes(labels):
     assert _planned(labels) is None
     draw(labels.images / "broken.png")
     assert _planned(labels) == {"broken.png"}
+
+
+def test_what_was_too_large_is_tried_again_under_other_caps(labels):
+    draw(labels.images / "a.png")
+    draw(labels.images / "large.png", size=(40, 50))
+    (labels.images / "broken.png").write_text("no picture")
+    record = labels.label(limits=DecodeLimits(max_pixels=1000))
+    assert record["inputs"]["by_code"] == {"too_large": 1, "unreadable": 1}
+    assert labels.label(limits=DecodeLimits(max_pixels=1000)) is None
+
+    record = labels.label(limits=DecodeLimits(max_pixels=3000))
+
+    assert set(labels.planned(record)) == {"large.png"}
+    assert labels.current("height") == [("a.png", 2), ("large.png", 40)]
+    assert labels.label(limits=DecodeLimits(max_pixels=3000)) is None
+
+
+def test_a_folder_of_any_name_has_a_history(labels):
+    odd = Labels(labels.images, labels.output.with_name("[2026] {a} it's*"))
+    draw(odd.images / "a.png")
+    (odd.images / "broken.png").write_text("no picture")
+    odd.label()
+
+    assert _planned(odd) is None
+    assert _planned(odd, limits=DecodeLimits(max_pixels=3000)) is None
 
 
 def test_what_listing_refuses_is_planned_with_its_code_and_not_again(labels):

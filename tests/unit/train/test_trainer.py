@@ -14,8 +14,10 @@ from rich.console import Console
 from segflow import scores, storage
 from segflow.dataset import Dataset
 from segflow.errors import JobError, UsageError
+from segflow.lock import lock
 from segflow.train.bundle import Bundle
 from segflow.train.input import stored_examples
+from segflow.train.output import STATE_FOLDER
 from segflow.train.trainer import train
 from tests.unit.train.datasets import small_config, write_dataset
 
@@ -170,3 +172,11 @@ def test_devices_that_are_not_there_leave_no_folder(dataset_folder, tmp_path):
 
 def test_a_batch_larger_than_the_split_is_refused(dataset_folder, tmp_path):
     _refused(small_config(dataset_folder, tmp_path / "m", batch_size=13), "at most 12")
+
+
+def test_of_two_trainings_into_one_folder_one_is_refused(dataset_folder, tmp_path):
+    other = small_config(dataset_folder, tmp_path / "model")
+    busy = pytest.raises(UsageError, match="is at work there; wait for it to end")
+    with lock(other.output, STATE_FOLDER), busy:
+        _quietly(other)
+    assert not (tmp_path / "model").exists()

@@ -118,6 +118,14 @@ def test_auto_takes_masks_for_pairs_and_says_why(tmp_path):
     assert why == "--masks is given"
 
 
+def test_one_folder_for_both_is_answered_with_two_globs(tmp_path):
+    paths = SourcePaths(_touch(tmp_path, "a.png"), str(tmp_path))
+    layout, _ = find_layout("auto", paths)
+
+    with pytest.raises(UsageError, match=r"another folder than --images.*give two globs"):
+        list(layout.sources(paths))
+
+
 @pytest.mark.parametrize("repeated", [False, True])
 def test_auto_recognises_camvid_by_its_folders(tmp_path, repeated):
     root = _camvid(tmp_path)

@@ -14,23 +14,22 @@ import psutil
 
 from segflow import storage
 from segflow.errors import UsageError
-from segflow.jobs.run import RUNS_FOLDER
 
 _HEARTBEAT_S = 30.0
 _EXPIRES_S = 600.0  # another host's lock without a heartbeat for so long is dead
 
 
 @contextlib.contextmanager
-def lock(output: str | Path) -> Iterator[None]:
-    """Holds `output` for this process.
+def lock(output: str | Path, inside: str) -> Iterator[None]:
+    """Holds `output` for this process, by a file in its folder `inside`.
 
     A dead process's lock on this host is taken over at once; another host's once its
-    heartbeat is ten minutes old.
+    heartbeat is ten minutes old. Folders that are empty at the end are removed.
 
     Raises:
         UsageError: A living run holds it.
     """
-    path = Path(output) / RUNS_FOLDER / "lock.json"
+    path = Path(output) / inside / "lock.json"
     process = psutil.Process()
     mine = {"host": socket.gethostname(), "pid": process.pid, "began": process.create_time()}
     while not storage.put_if_absent(path, storage.to_json(mine)):
@@ -53,7 +52,7 @@ def lock(output: str | Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
         for folder in (path.parent, Path(output)):
             with contextlib.suppress(OSError):
-                folder.rmdir()  # nothing was planned: leave no empty folder behind
+                folder.rmdir()  # nothing was begun: leave no empty folder behind
 
 
 def _read(path: Path) -> Any:

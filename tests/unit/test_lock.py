@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from segflow import lock as locks
 from segflow import storage
 from segflow.errors import UsageError
-from segflow.jobs import lock as locks
-from segflow.jobs.lock import lock
+from segflow.lock import lock
 
 
 def _path(output: Path) -> Path:
@@ -28,35 +28,35 @@ def _held_by(output: Path, **holder: object) -> None:
 
 def _is_free(output: Path) -> bool:
     try:
-        with lock(output):
+        with lock(output, "_runs"):
             return True
     except UsageError:
         return False
 
 
 def test_it_is_held_while_the_body_runs_and_then_gone(tmp_path):
-    with lock(tmp_path / "output"):
+    with lock(tmp_path / "output", "_runs"):
         assert storage.read_json(_path(tmp_path / "output"))["pid"] == os.getpid()
     assert not (tmp_path / "output").exists()
 
 
 def test_it_is_given_back_after_an_error(tmp_path):
-    with pytest.raises(ZeroDivisionError), lock(tmp_path):
+    with pytest.raises(ZeroDivisionError), lock(tmp_path, "_runs"):
         raise ZeroDivisionError
     assert _is_free(tmp_path)
 
 
 def test_what_lies_in_the_folder_stays(tmp_path):
-    with lock(tmp_path / "output"):
+    with lock(tmp_path / "output", "_runs"):
         (tmp_path / "output/file").touch()
     assert (tmp_path / "output/file").exists()
 
 
 def test_a_living_holder_keeps_it_and_is_named(tmp_path):
     with (
-        lock(tmp_path),
+        lock(tmp_path, "_runs"),
         pytest.raises(UsageError, match=rf"process {os.getpid()}\) is at work .* --output"),
-        lock(tmp_path),
+        lock(tmp_path, "_runs"),
     ):
         pass
 
@@ -100,7 +100,7 @@ def test_another_hosts_lock_expires_ten_minutes_after_its_last_heartbeat(tmp_pat
 
 def test_the_heart_beats_while_it_is_held(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "_HEARTBEAT_S", 0.01)
-    with lock(tmp_path):
+    with lock(tmp_path, "_runs"):
         os.utime(_path(tmp_path), (1, 1))
         deadline = time.monotonic() + 10
         while _path(tmp_path).stat().st_mtime == 1 and time.monotonic() < deadline:
@@ -109,7 +109,7 @@ def test_the_heart_beats_while_it_is_held(tmp_path, monkeypatch):
 
 
 def test_a_lock_that_was_taken_over_is_not_removed_by_its_old_holder(tmp_path):
-    with lock(tmp_path):
+    with lock(tmp_path, "_runs"):
         _held_by(tmp_path, host="elsewhere")
     assert storage.read_json(_path(tmp_path))["host"] == "elsewhere"
 
