@@ -10,6 +10,7 @@ from PIL import Image
 from segflow.data.config import MaskResize, ResizePolicy
 
 PADDING = 128  # grey; what the models' normalisation makes nearly zero
+_LONGEST = 16  # crops; bounds the logits of a strip, which are kept until it is resized
 _VOTED_AT_ONCE = 1 << 20  # source pixels; bounds what the majority's sums take
 
 
@@ -74,6 +75,24 @@ def place(source: tuple[int, int], target: tuple[int, int], policy: ResizePolicy
     return Placement(
         source, target, inner, (target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2
     )
+
+
+def place_whole(
+    source: tuple[int, int], target: tuple[int, int], policy: ResizePolicy
+) -> Placement:
+    """As `place`, but what would be cut off stays: the target grows by it.
+
+    The scale of a crop is that of `place`, except for strips more than 16 crops long, which are
+    squeezed to that.
+    """
+    placement = place(source, target, policy)
+    if policy in ("stretch", "letterbox"):
+        return placement
+    height, width = placement.inner
+    if policy == "crop":
+        height, width = min(height, _LONGEST * target[0]), min(width, _LONGEST * target[1])
+    grown = max(height, target[0]), max(width, target[1])
+    return Placement(source, grown, (height, width), 0, 0)
 
 
 def resize_image(image: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:

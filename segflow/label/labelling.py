@@ -117,7 +117,7 @@ class LabelWork:
     ) -> None:
         """Writes the shard's tables; only encoded masks of a shard are in memory at once."""
         done: list[Labelled] = []
-        size = self.config.batch_size
+        size = self.predictor.images_at_once
         batches = [rows[i : i + size] for i in range(0, len(rows), size)]
         for batch, outcomes in zip(batches, self._pool.map(self._label, batches), strict=True):
             for row, outcome in zip(batch, outcomes, strict=True):

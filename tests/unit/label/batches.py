@@ -30,6 +30,8 @@ LABELS = LabelMap((LabelClass(0, "sky"), LabelClass(1, "road"), LabelClass(2, "i
 class FakePredictor:
     """Takes the red channel for the class ids."""
 
+    images_at_once = 8
+
     def __init__(self, fingerprint: str) -> None:
         self.bundle = SimpleNamespace(label_map=LABELS, fingerprint=fingerprint)
 
