@@ -11,8 +11,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +39,8 @@ class TiffRaster:
     """An open TIFF, read by rows.
 
     Attributes:
+        dataset: As rasterio opened it.
+        file: What it was opened from.
         size: (height, width) in pixels.
         bands: Numbers of the bands that are read, from 1.
         value_range: 16-bit values that become 0 and 255 in RGB.
@@ -47,6 +48,7 @@ class TiffRaster:
     """
 
     dataset: "rasterio.DatasetReader"
+    file: "_OnlyFile"
     size: tuple[int, int]
     bands: tuple[int, ...]
     value_range: tuple[int, int] = (0, 65535)
@@ -57,9 +59,10 @@ class TiffRaster:
 
         Raises:
             RejectError: The data is broken or cut off.
+            OSError: The storage failed in a way that may pass.
         """
         window = ((top, top + count), (0, self.size[1]))
-        with _gdal():
+        with self.file.complaints():
             return np.moveaxis(self.dataset.read(list(self.bands), window=window), 0, -1)
 
     def to_rgb(self, values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -91,10 +94,10 @@ def opened_image(
     if max(bands) > header.bands:
         wanted = ",".join(map(str, bands))
         _require_no(f"a TIFF of {header.bands} bands; expected to find {wanted} (--bands)")
-    with _opened(source) as dataset:
+    with _opened(source) as (dataset, file):
         palette = _palette(dataset) if header.has_palette and reading.bands is None else None
         size = (header.height, header.width)
-        yield TiffRaster(dataset, size, bands, reading.values, palette)
+        yield TiffRaster(dataset, file, size, bands, reading.values, palette)
 
 
 @contextlib.contextmanager
@@ -111,9 +114,9 @@ def opened_mask(path: str, header: TiffHeader) -> Iterator[TiffRaster]:
     _require_no(header.problem((1, 2, 4, 8, 16) if header.bands == 1 else (8,)))
     if header.bands not in (1, 3, 4):
         _require_no(f"a mask of {header.bands} bands; expected one, or RGB")
-    with _opened(path) as dataset:
+    with _opened(path) as (dataset, file):
         bands = _ONE if header.bands == 1 else _THREE
-        yield TiffRaster(dataset, (header.height, header.width), bands)
+        yield TiffRaster(dataset, file, (header.height, header.width), bands)
 
 
 def decode_rgb(data: bytes, header: TiffHeader, reading: ReadingConfig) -> NDArray[np.uint8]:
@@ -134,7 +137,7 @@ def ground_resolution(source: str | bytes) -> float | None:
     """
     if not is_installed():
         return None
-    with contextlib.suppress(RejectError), _opened(source) as dataset, _gdal():
+    with contextlib.suppress(RejectError), _opened(source) as (dataset, _):
         crs, grid = dataset.crs, dataset.transform
         if crs is not None and crs.is_projected:
             metres = float(crs.linear_units_factor[1])
@@ -153,34 +156,67 @@ def is_installed() -> bool:
 
 
 @contextlib.contextmanager
-def _opened(source: str | bytes) -> Iterator["rasterio.DatasetReader"]:
+def _opened(source: str | bytes) -> Iterator[tuple["rasterio.DatasetReader", "_OnlyFile"]]:
     if not is_installed():
         _require_no("a TIFF that needs rasterio; install it with: pip install 'segflow[geo]'")
     import rasterio
 
-    def open_source(name: str, mode: str = "rb", **_: Any) -> BinaryIO:
+    # For good: to set filters for a while is not safe while other threads do.
+    warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
+    only = _OnlyFile(source)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(only.complaints())
+        stack.enter_context(rasterio.Env(**_OPTIONS))
+        dataset = rasterio.open(_NAME, driver="GTiff", sharing=False, opener=only.open)
+        yield stack.enter_context(dataset), only
+
+
+class _OnlyFile:
+    """The one file that GDAL may open, and what went wrong while reading it."""
+
+    def __init__(self, source: str | bytes) -> None:
+        self._source = source
+        self._faults: list[OSError] = []
+
+    def open(self, name: str, mode: str = "rb", **_: Any) -> BinaryIO:
+        """Opens it by the name it goes by; there is no other."""
         if name != _NAME:
             raise FileNotFoundError(name)
-        return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
+        if isinstance(self._source, bytes):
+            return io.BytesIO(self._source)
+        try:
+            return cast(BinaryIO, _Noted(self._source, self._faults))
+        except OSError as error:
+            self._faults.append(error)
+            raise
 
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(rasterio.Env(**_OPTIONS))
-        with _gdal(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            dataset = rasterio.open(_NAME, driver="GTiff", sharing=False, opener=open_source)
-        yield stack.enter_context(dataset)
+    @contextlib.contextmanager
+    def complaints(self) -> Iterator[None]:
+        """Turns GDAL's complaints into a reject, or into the storage's fault behind them."""
+        from rasterio.errors import RasterioError
+
+        try:
+            yield
+        except RasterioError as error:
+            if self._faults:
+                raise self._faults[0] from error
+            message = "a TIFF that GDAL finds broken or cut off"
+            raise RejectError(RejectCode.UNREADABLE, message) from error
 
 
-@contextlib.contextmanager
-def _gdal() -> Iterator[None]:
-    """Turns GDAL's complaints into a reject."""
-    from rasterio.errors import RasterioError
+class _Noted(io.FileIO):
+    """A file that keeps its faults: raised through GDAL they would be lost, or do harm."""
 
-    try:
-        yield
-    except RasterioError as error:
-        message = "a TIFF that GDAL finds broken or cut off"
-        raise RejectError(RejectCode.UNREADABLE, message) from error
+    def __init__(self, path: str, faults: list[OSError]) -> None:
+        super().__init__(path)
+        self._faults = faults
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            return super().read(-1 if size is None else size) or b""
+        except OSError as error:
+            self._faults.append(error)
+            return b""
 
 
 def _palette(dataset: "rasterio.DatasetReader") -> NDArray[np.uint8]:

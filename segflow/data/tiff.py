@@ -2,7 +2,6 @@
 
 import io
 import math
-import warnings
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -96,10 +95,8 @@ def read_header(file: BinaryIO) -> TiffHeader | None:
             start += bounded.read(8)
         directory = ImageFileDirectory_v2(start)
         bounded.seek(directory.next)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Pillow's way to say that the directory is cut off
-            directory.load(cast(BinaryIO, bounded))
-            return _header(directory)
+        directory.load(cast(BinaryIO, bounded))
+        return _header(directory)
     except Exception:  # whatever a damaged directory leads Pillow to
         return None
 
@@ -131,7 +128,10 @@ def _header(tags: ImageFileDirectory_v2) -> TiffHeader | None:
 
 
 class _Bounded(io.RawIOBase):
-    """A file of which only so much may be read: a hostile tag may claim to fill all of it."""
+    """A file of which only so much may be read: a hostile tag may claim to fill all of it.
+
+    What is cut off raises; Pillow would but warn of it.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._left = file, _LARGEST_HEADER
@@ -140,7 +140,10 @@ class _Bounded(io.RawIOBase):
         self._left -= size
         if size < 0 or self._left < 0:
             raise ValueError("a header larger than any sound one")
-        return self._file.read(size)
+        data = self._file.read(size)
+        if len(data) < size:
+            raise ValueError("a header that is cut off")
+        return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._file.seek(offset, whence)

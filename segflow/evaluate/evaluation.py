@@ -78,12 +78,12 @@ class EvaluateJob(Job):
         from segflow.label.predictor import load_for_job
 
         config = self.config
-        source: Source = RawPairs(self.label_map, self.config.limits)
-        if config.dataset is not None:
-            source = SplitRecords(Dataset.load(config.dataset))
         predictor = load_for_job(
             config.model, self.model_fingerprint, config.batch_size, config.worker_threads
         )
+        source: Source = RawPairs(self.label_map, config.limits, predictor.reading)
+        if config.dataset is not None:
+            source = SplitRecords(Dataset.load(config.dataset))
         return EvaluateWork(config, source, predictor)
 
     def rejects_path(self, run: Run, shard: Shard) -> str:

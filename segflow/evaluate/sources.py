@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from segflow.data.config import DecodeLimits
+from segflow.data.config import DecodeLimits, ReadingConfig
 from segflow.data.pair import read_pair
 from segflow.data.records import decode_example, read_frames
 from segflow.dataset import Dataset
@@ -50,6 +50,7 @@ class RawPairs:
 
     label_map: LabelMap
     limits: DecodeLimits
+    reading: ReadingConfig
 
     def read(
         self, shard: Shard, rows: Sequence[Mapping[str, Any]]
@@ -57,7 +58,7 @@ class RawPairs:
         """Reads and checks pair after pair, as ingest does."""
         for row in rows:
             try:
-                pair = read_pair(row, self.label_map, self.limits)
+                pair = read_pair(row, self.label_map, self.limits, self.reading)
             except RejectError as error:
                 yield error
             else:

@@ -15,6 +15,7 @@ from segflow.data.config import ResizePolicy
 from segflow.data.resize import Placement
 from segflow.errors import JobError
 from segflow.label.prediction import ConfidenceSums, Prediction
+from segflow.label.reading import reading_of
 from segflow.label.resized_argmax import resized_argmax
 from segflow.label.sliding import blended_logits
 from segflow.train.bundle import Bundle
@@ -58,6 +59,7 @@ class Predictor:
         self._model = bundle.load_model()
         self._dtype = bundle.label_map.dtype
         height, width = bundle.image_size
+        self.reading = reading_of(bundle)
         # Where images are larger than the model's windows, a batch is of windows of one image.
         self.images_at_once = 1 if bundle.resize in ("crop", "tile") else batch_size
         # XLA, which Keras turns on by default, is slower here on CPUs; so a plain graph.

@@ -84,7 +84,8 @@ def test_confidences_are_means_over_what_the_model_sees_of_the_image(predictor, 
     for class_id in (0, 1):
         expected = probabilities.max(-1)[best == class_id].mean()
         assert prediction.class_confidence[class_id] == pytest.approx(expected, abs=1e-6)
-    assert np.isnan(prediction.class_confidence[2])  # grey: nothing but padding
+    # Grey is what letterboxes and tiles are padded with; only an enlarged edge may look like it.
+    assert np.isnan(prediction.class_confidence[2]) == (not (best == 2).any())
 
 
 def test_neither_batch_nor_place_in_it_changes_a_prediction(predictor):
