@@ -6,6 +6,7 @@ a function that knows a single name, with the one driver GTiff. A VRT, a side-ca
 """
 
 import contextlib
+import importlib.util
 import io
 import math
 import warnings
@@ -23,6 +24,9 @@ from segflow.errors import RejectCode, RejectError
 
 if TYPE_CHECKING:
     import rasterio
+
+# Distributions whose version decides what is read; without it, some TIFFs are rejected.
+LIBRARIES = ("rasterio",) if importlib.util.find_spec("rasterio") else ()
 
 _ONE, _THREE = (1,), (1, 2, 3)
 _NAME = "image.tif"  # what GDAL believes the file to be called
@@ -202,6 +206,8 @@ class _OnlyFile:
                 raise self._faults[0] from error
             message = "a TIFF that GDAL finds broken or cut off"
             raise RejectError(RejectCode.UNREADABLE, message) from error
+        if self._faults:  # GDAL made do with what it got
+            raise self._faults[0]
 
 
 class _Noted(io.FileIO):

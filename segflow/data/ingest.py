@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from segflow import hashing
+from segflow.data import geotiff
 from segflow.data.config import IngestConfig
 from segflow.data.pair import Example, make_example
 from segflow.data.pieces import Piece, read_pieces
@@ -48,7 +49,7 @@ INDEX_SCHEMA = pa.schema(
 )
 
 # Distributions whose version decides a dataset's bytes.
-LIBRARIES = ("pillow", "numpy", "pyarrow", "protobuf", "pycocotools")
+LIBRARIES = ("pillow", "numpy", "pyarrow", "protobuf", "pycocotools", *geotiff.LIBRARIES)
 
 AUGMENTED_SPLIT = "train"
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from segflow import scores
+from segflow.data import geotiff
 from segflow.data.masks import encode_mask
 from segflow.dataset import Dataset
 from segflow.errors import RejectError
@@ -55,7 +56,7 @@ IMAGES_SCHEMA = pa.schema(
 )
 
 # Distributions whose version decides the scores.
-LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow", "pycocotools")
+LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow", "pycocotools", *geotiff.LIBRARIES)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from segflow.jobs.run import SHARDS_PER_PART, plan_part
 # Rows in memory at once, on their way into and out of DuckDB: more buys no speed, and what a
 # process has once asked for it rarely gives back.
 ROWS_AT_ONCE = 1024
+_FOR_PLANNING = ("shard_group", "weight", "examples")
 _SORT_MEMORY = "256MB"  # DuckDB spills to disk beyond it
 
 
@@ -70,7 +71,8 @@ class PlanWriter:
         return PlanSummary(dict(self._groups), self._rows)
 
     def _end_shard(self, group: Any, batches: list[pa.RecordBatch]) -> None:
-        table = pa.Table.from_batches(batches).drop_columns(["shard_group", "weight"])
+        table = pa.Table.from_batches(batches)
+        table = table.drop_columns([name for name in _FOR_PLANNING if name in table.column_names])
         part, row_group = divmod(sum(self._groups.values()), SHARDS_PER_PART)
         if row_group == 0:
             if self._writer is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from segflow import storage
+from segflow.data import geotiff
 from segflow.data.pair import read_image
 from segflow.errors import RejectError
 from segflow.jobs.job import Job, Totals
@@ -26,7 +27,7 @@ FORMAT_VERSION = 1
 RECORDS_FOLDER = "runs"
 
 # Distributions whose version decides the labels' bytes.
-LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow")
+LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow", *geotiff.LIBRARIES)
 
 
 @dataclass(frozen=True)

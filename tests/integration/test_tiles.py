@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import rasterio
 from PIL import Image
 
 from benchmarks.process_memory import measure
 from segflow.data.records import decode_example, read_frames
+from segflow.label_map import LabelClass, LabelMap
 from tests import giants
+from tests.bundles import write_bundle
 from tests.programs import run_here
 
 IGNORED = 255
@@ -113,6 +116,29 @@ def test_a_giant_that_is_no_windowed_tiff_is_too_large(tmp_path, capfd):
     (part,) = (tmp_path / "dataset/rejects").iterdir()
     (reject,) = pq.read_table(part).to_pylist()
     assert (reject["key"], reject["code"]) == ("other", "too_large")
+
+
+def test_a_model_of_tiles_labels_whole_pictures_by_the_bands_it_was_trained_on(tmp_path, capfd):
+    colors = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    label_map = LabelMap(tuple(LabelClass(i, f"c{i}", rgb) for i, rgb in enumerate(colors)))
+    truth = np.random.default_rng(0).integers(0, 4, (90, 130), np.uint8)
+    rgb = np.array(colors, np.uint16)[truth] // 255 * 3000  # what the sensor's values reach
+    bands = np.moveaxis(np.concatenate([rgb[..., ::-1], rgb * 0, rgb], -1), -1, 0)
+    (tmp_path / "images").mkdir()
+    options = {"driver": "GTiff", "height": 90, "width": 130, "count": 9, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "images/a.tif", "w", crs="EPSG:32633", **options) as dataset:
+        dataset.write(bands)
+    reading = {"bands": [7, 8, 9], "value_range": [0, 3000]}
+    model = write_bundle(tmp_path / "model", label_map, (32, 48), "tile", reading=reading)
+
+    words = [f"--{n}={tmp_path / n}" for n in ("model", "images")]
+    ran = run_here(capfd, "label", *words, f"--output={tmp_path / 'labels'}")
+
+    assert ran.code == 0, ran.errors
+    assert model.is_dir()
+    (part,) = (tmp_path / "labels/images").rglob("*.parquet")
+    (row,) = pq.read_table(part).to_pylist()
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(row["mask"]))), truth)
 
 
 @pytest.mark.slow
