@@ -13,6 +13,7 @@ COMMANDS = {
     "label": "masks and class areas for every image of a collection (Beam)",
     "report": "(re)draws the HTML report of any output folder",
     "verify": "re-reads any output folder and checks counts and checksums",
+    "example": "makes an example of a dataset again from its sources, and compares",
     "demo": "the whole chain on a data set it draws itself, in three minutes",
 }
 

@@ -8,7 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segflow.data.remake import remake_example
     from segflow.data.transforms import IngestPairs
+    from segflow.dataset import Dataset
     from segflow.label.predictor import Predictor, load_bundle
     from segflow.label.transforms import LabelImages
     from segflow.label_map import LabelMap
@@ -16,14 +18,25 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Dataset": "segflow.dataset",
     "IngestPairs": "segflow.data.transforms",
     "LabelImages": "segflow.label.transforms",
     "LabelMap": "segflow.label_map",
     "Predictor": "segflow.label.predictor",
     "load_bundle": "segflow.label.predictor",
+    "remake_example": "segflow.data.remake",
 }
 
-__all__ = ["IngestPairs", "LabelImages", "LabelMap", "Predictor", "__version__", "load_bundle"]
+__all__ = [
+    "Dataset",
+    "IngestPairs",
+    "LabelImages",
+    "LabelMap",
+    "Predictor",
+    "__version__",
+    "load_bundle",
+    "remake_example",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -47,6 +47,9 @@ class RejectCode(StrEnum):
     DUPLICATE_KEY = "duplicate_key"
     OUTSIDE_ROOT = "outside_root"
     SOURCE_CHANGED = "source_changed"
+    DECODER_CRASH = "decoder_crash"
+    DECODER_TIMEOUT = "decoder_timeout"
+    DUPLICATE_IMAGE = "duplicate_image"
 
 
 class RejectError(Exception):

@@ -94,6 +94,11 @@ def absolute(path: str | Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
 
 
+def pattern_of(path: str | Path) -> str:
+    """The glob that matches this path alone: `[`, `*` and `?` are legal in names."""
+    return "".join(f"[{c}]" if c in "[*?" else c for c in str(path))
+
+
 def names_in(folder: str | Path) -> list[str]:
     """Names in a folder in order, without hidden ones; a missing folder is empty."""
     try:

@@ -15,6 +15,7 @@ from pipelines import main
 _PROGRESS = re.compile(
     r"layout \w+: |\w+: going on with run |\w+: run \S+, refused .*, is removed|"
     r".*: complete already, |"
+    r"survey: \d+ pairs read|"
     r"\w+: \d+ of \d+ shards, .* images/s|train: epoch \d+ of |$"
 )
 IN_MEMORY = "--direct_running_mode=in_memory"

@@ -1,111 +1,197 @@
-"""Augmented copies: image and mask through one geometry, every choice from a seed."""
+"""The changes of one augmented copy: chosen by a seed, recorded as JSON, read back.
 
+Every number comes from its own hash of (seed, key, variant, operation), so that turning one
+operation on or off leaves the others of an example as they were. Numbers are rounded to what the
+record shows: the copy is made of the record and of nothing else.
+"""
+
+import json
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
 
 from segflow import hashing
-from segflow.data.config import AugmentationConfig
+from segflow.data.augment_config import AugmentationConfig, Operation
+
+Window = tuple[float, float, float]
+
+_DECIMALS = 6
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The choices made for one variant; factors of 1 and angles of 0 change nothing.
+    """What happens to one copy, in the order in which it happens; the defaults change nothing.
 
     Attributes:
-        mirror: Flip left and right.
-        upside_down: Flip top and bottom.
+        crop: The part that fills the picture: (left, top, side) as shares of width, height and
+            both.
+        flip_horizontal: Left becomes right.
+        flip_vertical: Top becomes bottom.
+        shear: Slant of vertical lines, in degrees.
         rotation: Degrees, counter-clockwise.
         zoom: Factor of scale; above 1 enlarges.
         brightness: Factor.
         contrast: Factor.
         saturation: Factor.
+        hue: Turn of the colour circle, in degrees.
+        grey: All colour is taken out.
+        blur: Standard deviation of a Gaussian, in pixels.
+        noise: Standard deviation of Gaussian noise, in grey values.
+        noise_seed: Of the noise's generator.
+        jpeg: Quality of the JPEG whose artefacts the picture gets; 0: none.
+        cutout: A hole: (left, top, side) as for `crop`; it may reach beyond the border.
     """
 
-    mirror: bool
-    upside_down: bool
-    rotation: float
-    zoom: float
-    brightness: float
-    contrast: float
-    saturation: float
+    crop: Window = (0.0, 0.0, 1.0)
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
+    shear: float = 0.0
+    rotation: float = 0.0
+    zoom: float = 1.0
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    hue: float = 0.0
+    grey: bool = False
+    blur: float = 0.0
+    noise: float = 0.0
+    noise_seed: int = 0
+    jpeg: int = 0
+    cutout: Window = (0.0, 0.0, 0.0)
+
+    def to_json(self) -> str:
+        """What differs from the defaults, as canonical JSON; `{}` where nothing happens."""
+        changed = {f.name: getattr(self, f.name) for f in fields(self)}
+        kept = {f.name: changed[f.name] for f in fields(self) if changed[f.name] != f.default}
+        return hashing.canonical_json(kept).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> "Augmentation":
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: It is no such JSON, names something unknown, or holds a wrong type.
+        """
+        values = json.loads(text)
+        kinds = {f.name: f.default for f in fields(cls)}
+        if not isinstance(values, dict) or not all(
+            name in kinds and _is_like(value, kinds[name]) for name, value in values.items()
+        ):
+            raise ValueError(f"not a recorded augmentation: {text[:200]}")
+        arguments: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**arguments)
 
 
-def choose(config: AugmentationConfig, seed: int, key: str, variant: int) -> Augmentation:
-    """The augmentation of a key's variant: a pure function of its arguments."""
-    random = np.random.default_rng(hashing.stable_seed("augment", seed, key, variant))
-
-    def factor(spread: float) -> float:
-        return float(1 + random.uniform(-spread, spread))
-
-    return Augmentation(
-        mirror=bool(random.random() < config.flip_horizontal),
-        upside_down=bool(random.random() < config.flip_vertical),
-        rotation=float(random.uniform(-config.rotation, config.rotation)),
-        zoom=math.exp(random.uniform(math.log(config.zoom[0]), math.log(config.zoom[1]))),
-        brightness=factor(config.brightness),
-        contrast=factor(config.contrast),
-        saturation=factor(config.saturation),
-    )
-
-
-def apply(
-    augmentation: Augmentation, image: NDArray[np.uint8], mask: NDArray[Any], ignore_id: int
-) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """Applies one geometry to image (bilinear) and mask (nearest), then colours to the image.
+def choose(
+    config: AugmentationConfig, seed: int, key: str, variant: int, mask: NDArray[Any], classes: int
+) -> Augmentation:
+    """The augmentation of a key's variant: a pure function of its arguments.
 
     Args:
-        augmentation: From `choose`.
-        image: uint8 [height, width, 3].
-        mask: uint8 or uint16 [height, width].
-        ignore_id: What mask pixels become that have no source; in the image they are black.
-
-    Returns:
-        The new image and mask, shapes and dtypes as given.
+        config: Which operations, how often and how large.
+        seed: The dataset's.
+        key: The example's.
+        variant: 1 for the first copy.
+        mask: Ids at stored size, [height, width]; crops look for rare classes in it.
+        classes: Ids from here on are ignored.
     """
-    matrix = _inverse_affine(augmentation, image.shape[0], image.shape[1])
-    size = (image.shape[1], image.shape[0])
-    picture = Image.fromarray(image).transform(
-        size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+
+    def draw(*what: str) -> float:
+        return hashing.unit_interval("augment", seed, key, variant, *what)
+
+    happening = {
+        name: operation
+        for name, operation in config.operations.items()
+        if draw(name, "happens") < operation.probability
+    }
+    chosen: dict[str, Any] = {}
+    for name, operation in happening.items():
+        if name == "crop":
+            focus = _focus(mask, classes, config.settings["crop_rarity"], draw)
+            chosen[name] = _crop(operation, focus, draw)
+        elif name == "cutout":
+            chosen[name] = _hole(operation, draw)
+        else:
+            chosen[name] = setting(name, operation, draw(name))
+        if name == "noise":
+            chosen["noise_seed"] = int(draw(name, "seed") * 2**32)
+    return Augmentation(**chosen)
+
+
+def setting(name: str, operation: Operation, at: float) -> Any:
+    """An operation's setting at a place between its smallest (0) and its largest (1)."""
+    if name in ("flip_horizontal", "flip_vertical", "grey"):
+        return True
+    if name == "zoom":  # even in the logarithm: twice is as likely as half
+        return round(operation.low * (operation.high / operation.low) ** at, _DECIMALS)
+    value = operation.low + at * (operation.high - operation.low)
+    if name in ("brightness", "contrast", "saturation"):
+        return round(1 + value, _DECIMALS)
+    return round(value) if name == "jpeg" else round(value, _DECIMALS)
+
+
+def strongest(name: str, operation: Operation) -> Augmentation:
+    """An operation alone at the setting that changes most; crops and holes in the middle."""
+    smallest = name in ("crop", "jpeg") or (name == "zoom" and operation.low * operation.high < 1)
+    value = setting(name, operation, 0.0 if smallest else 1.0)
+    if name in ("crop", "cutout"):
+        value = ((1 - value) / 2, (1 - value) / 2, value)
+    alone: dict[str, Any] = {name: value}
+    return Augmentation(**alone)
+
+
+def _focus(
+    mask: NDArray[Any], classes: int, rarity: float, draw: Callable[..., float]
+) -> tuple[float, float]:
+    """A pixel that a crop shall show, as shares of width and height.
+
+    A class with n pixels is taken with a weight of n ** (1 - rarity), then each of its pixels
+    alike; a mask of ignored pixels only has the whole picture for its one class.
+    """
+    flat = mask.ravel()
+    pixels = np.bincount(flat, minlength=classes)[:classes]
+    there = np.flatnonzero(pixels)
+    candidates = np.arange(flat.size)
+    if there.size:
+        weights = np.cumsum(pixels[there].astype(np.float64) ** (1 - rarity))
+        place = np.searchsorted(weights, draw("crop", "class") * weights[-1], side="right")
+        candidates = np.flatnonzero(flat == there[min(int(place), there.size - 1)])
+    row, column = divmod(
+        int(candidates[int(draw("crop", "pixel") * candidates.size)]), mask.shape[1]
     )
-    for enhance, factor in (
-        (ImageEnhance.Brightness, augmentation.brightness),
-        (ImageEnhance.Contrast, augmentation.contrast),
-        (ImageEnhance.Color, augmentation.saturation),
-    ):
-        picture = enhance(picture).enhance(factor)
-    return np.asarray(picture), _transform_ids(mask, matrix, ignore_id)
+    return (column + 0.5) / mask.shape[1], (row + 0.5) / mask.shape[0]
 
 
-def _transform_ids(mask: NDArray[Any], matrix: tuple[float, ...], ignore_id: int) -> NDArray[Any]:
-    # Pillow's nearest transform takes no 16-bit fill, so ids are looked up by hand.
-    height, width = mask.shape
-    a, b, c, d, e, f = matrix
-    x = np.arange(width) + 0.5
-    y = np.arange(height)[:, None] + 0.5
-    columns = np.floor(a * x + b * y + c).astype(np.int64)
-    rows = np.floor(d * x + e * y + f).astype(np.int64)
-    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    moved = np.full(mask.shape, ignore_id, mask.dtype)
-    moved[inside] = mask[rows[inside], columns[inside]]
-    return moved
+def _crop(operation: Operation, focus: tuple[float, float], draw: Callable[..., float]) -> Window:
+    """A window inside the picture that holds `focus`, at any place of the window alike."""
+    side = setting("crop", operation, draw("crop"))
+    left, top = (
+        min(max(at - draw("crop", axis) * side, 0.0), 1.0 - side)
+        for at, axis in zip(focus, ("x", "y"), strict=True)
+    )
+    return round(left, _DECIMALS), round(top, _DECIMALS), side
 
 
-def _inverse_affine(augmentation: Augmentation, height: int, width: int) -> tuple[float, ...]:
-    """Coefficients (a, b, c, d, e, f) that take a target pixel to its source, as Pillow wants.
+def _hole(operation: Operation, draw: Callable[..., float]) -> Window:
+    """A hole whose centre is anywhere in the picture (DeVries and Taylor 2017, section 3.2)."""
+    side = setting("cutout", operation, draw("cutout"))
+    left, top = (round(draw("cutout", axis) - side / 2, _DECIMALS) for axis in ("x", "y"))
+    return left, top, side
 
-    source = M (target - centre) + centre with M = flip · rotation(-angle) / zoom; coordinates
-    are of pixel centres, x + 0.5.
-    """
-    angle = math.radians(augmentation.rotation)
-    cos, sin = math.cos(angle) / augmentation.zoom, math.sin(angle) / augmentation.zoom
-    flip_x = -1.0 if augmentation.mirror else 1.0
-    flip_y = -1.0 if augmentation.upside_down else 1.0
-    a, b = flip_x * cos, flip_x * -sin
-    d, e = flip_y * sin, flip_y * cos
-    x, y = width / 2, height / 2
-    return a, b, x - a * x - b * y, d, e, y - d * x - e * y
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value from JSON has the type of a field's default, and is finite."""
+    if isinstance(default, tuple):
+        return isinstance(value, list) and len(value) == 3 and all(_is_like(v, 0.0) for v in value)
+    if isinstance(default, bool):
+        return isinstance(value, bool)
+    if isinstance(default, int):
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)

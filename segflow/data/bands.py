@@ -20,7 +20,7 @@ from segflow.data.tiles import Grid
 _THREADS = 8  # they wait for the storage more than they compute
 
 _COLUMNS = (
-    pa.field("image_sha256", pa.string()),
+    pa.field("planned_sha256", pa.string()),
     pa.field("first_tile_row", pa.int64()),
     pa.field("tile_rows", pa.int64()),
     pa.field("examples", pa.int64()),
@@ -81,7 +81,7 @@ class BandCutter:
             row
             | {
                 "weight": math.ceil(row["weight"] * min(step, rows - first) / rows),
-                "image_sha256": sha256,
+                "planned_sha256": sha256,
                 "first_tile_row": first,
                 "tile_rows": min(step, rows - first),
                 "examples": min(step, rows - first) * len(grid.lefts),

@@ -1,6 +1,8 @@
 """`segflow ingest` from config to commit, but for the command line."""
 
+import dataclasses
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +13,14 @@ from rich.console import Console
 from segflow import storage
 from segflow.data.bands import BandCutter
 from segflow.data.config import IngestConfig, parse_splits
+from segflow.data.curation import Curation
 from segflow.data.ingest import LIBRARIES, IngestJob, rows_per_shard
 from segflow.data.labels import SAMPLED_MASKS, find_label_map, require_label_map
 from segflow.data.layouts import LIST_ALL, SourcePaths, find_layout
 from segflow.data.listing import require_outside
-from segflow.data.planning import PairPlan, sample_rows
+from segflow.data.planning import Judge, PairPlan, sample_rows
+from segflow.data.splits import parse_group_pattern
+from segflow.data.survey import Survey
 from segflow.dataset import RECORD_NAME, Dataset
 from segflow.jobs import progress
 from segflow.jobs.launch import (
@@ -59,6 +64,7 @@ def ingest(
     else:
         require_free(output, _own_files(output))
         job = IngestJob(config, label_map)
+        pairs = dataclasses.replace(pairs, judge=_judge(config, label_map, console))
         Launch(job, output, recorded, LIBRARIES, _Planner(pairs, job), flags)(console)
     dataset = Dataset.load(output)
     for line in dataset.warnings():
@@ -91,10 +97,28 @@ def _pair_plan(config: IngestConfig, console: Console) -> PairPlan:
         layout=layout,
         paths=paths,
         seed=config.seed,
-        shares=parse_splits(config.splits or _DEFAULT_SPLITS),
+        shares=_shares(config),
         own_splits=config.splits is None,
+        group_pattern=_group_pattern(config),
         rows_per_shard=per_shard,
         cut=BandCutter(config, per_shard) if config.resize == "tile" else None,
+    )
+
+
+def _shares(config: IngestConfig) -> dict[str, float]:
+    return parse_splits(config.splits or _DEFAULT_SPLITS)
+
+
+def _group_pattern(config: IngestConfig) -> re.Pattern[str] | None:
+    return None if config.group_pattern is None else parse_group_pattern(config.group_pattern)
+
+
+def _judge(config: IngestConfig, label_map: LabelMap, console: Console) -> Judge | None:
+    if not config.needs_survey:
+        return None
+    survey = Survey(label_map, config.limits, config, near=config.near_duplicates is not None)
+    return Curation(
+        config, parse_splits(config.splits or _DEFAULT_SPLITS), config.seed, survey, console
     )
 
 

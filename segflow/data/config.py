@@ -1,16 +1,20 @@
 """Options of `segflow ingest`."""
 
-import importlib.util
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from segflow import storage
+from segflow.data.augment_config import AugmentationConfig
+from segflow.data.ranges import require_range
+from segflow.data.reading import ReadingConfig
+from segflow.data.splits import parse_group_pattern
+from segflow.data.tiles import TileConfig
 from segflow.errors import UsageError
 
 ResizePolicy = Literal["stretch", "letterbox", "crop", "tile"]
-EdgeRule = Literal["pad", "shift", "drop"]
 MaskResize = Literal["nearest", "majority"]
 
 # Pillow refuses to open anything larger, whatever the caller allows.
@@ -18,22 +22,20 @@ _PILLOW_LIMIT = 2 * 89_478_485
 _LARGEST_JPEG = 65_500  # pixels a side, by libjpeg
 
 
-def require_range(flag: str, value: float, low: float, high: float) -> None:
-    """Raises `UsageError` unless `low` <= `value` <= `high`."""
-    if not low <= value <= high:
-        raise UsageError(f"{flag} must be {low} to {high}, found {value}")
-
-
 @dataclass(frozen=True)
 class DecodeLimits:
-    """Caps that are read from a file's size and header before anything is decoded."""
+    """What one file may cost; sizes are read from its header before anything is decoded."""
 
     max_pixels: int = 80_000_000
     """Largest image or mask, in pixels; above it an input is rejected as too_large."""
     max_bytes: int = 256 * 1024 * 1024
     """Largest image or mask file, in bytes; above it an input is rejected as too_large."""
+    decode_seconds: float = 60.0
+    """Longest time that decoding one file may take, in seconds; above it an input is rejected as
+    decoder_timeout."""
 
     def __post_init__(self) -> None:
+        require_range("--limits.decode-seconds", self.decode_seconds, 0.001, 86_400)
         if not 1 <= self.max_pixels <= _PILLOW_LIMIT:
             raise UsageError(
                 f"--limits.max-pixels must be 1 to {_PILLOW_LIMIT} (Pillow's own limit), "
@@ -41,90 +43,6 @@ class DecodeLimits:
             )
         if self.max_bytes < 1:
             raise UsageError(f"--limits.max-bytes must be at least 1, found {self.max_bytes}")
-
-
-@dataclass(frozen=True)
-class ReadingConfig:
-    """How pixels become 8-bit RGB where a file leaves a choice."""
-
-    bands: str | None = None
-    """Bands of a TIFF that become red, green and blue, such as 4,3,2; or one that becomes grey.
-    None: the first three. Needs segflow[geo]."""
-    value_range: str = "0,65535"
-    """LOW,HIGH: values of 16-bit grey and TIFF that become 0 and 255, evenly between; others are
-    cut off there."""
-    frames: Literal["first", "reject"] = "first"
-    """What an animation is: its first frame, or rejected as unsupported_format."""
-
-    def __post_init__(self) -> None:
-        if self.bands is not None and len(self.chosen_bands or ()) not in (1, 3):
-            raise UsageError(f"--bands must name 1 or 3 bands such as 4,3,2, found {self.bands!r}")
-        if self.chosen_bands:
-            require_geo("--bands")
-        low, high = self.values
-        if not 0 <= low < high <= 65535:
-            raise UsageError(
-                "--value-range must be a smaller and a larger value of 0 to 65535 such as "
-                f"0,10000, found {self.value_range!r}"
-            )
-
-    @property
-    def chosen_bands(self) -> tuple[int, ...] | None:
-        """Numbers of the bands, from 1; None: the first three."""
-        return None if self.bands is None else _integers("--bands", self.bands, least=1)
-
-    @property
-    def has_value_range(self) -> bool:
-        """Whether a part of the 16 bits was chosen."""
-        return self.values != (0, 65535)
-
-    @property
-    def values(self) -> tuple[int, int]:
-        """Smallest and largest value of `value_range`."""
-        found = _integers("--value-range", self.value_range)
-        return (found[0], found[1]) if len(found) == 2 else (0, 0)
-
-
-@dataclass(frozen=True)
-class TileConfig:
-    """How --resize tile cuts images."""
-
-    overlap: int = 0
-    """Pixels that neighbouring tiles have in common, down and across."""
-    edge: EdgeRule = "pad"
-    """The last tile of a row or column, if it would reach over the edge: pad what is missing
-    (ignored in the mask), shift the tile inward, or drop it. A picture that is smaller than a
-    tile is padded in any case."""
-
-
-@dataclass(frozen=True)
-class AugmentationConfig:
-    """What the augmented copies of training examples go through; image and mask together."""
-
-    flip_horizontal: float = 0.5
-    """Probability of a mirror image."""
-    flip_vertical: float = 0.0
-    """Probability of turning upside down."""
-    rotation: float = 10.0
-    """Largest rotation either way, in degrees."""
-    zoom: tuple[float, float] = (0.8, 1.25)
-    """Smallest and largest magnification."""
-    brightness: float = 0.2
-    """Largest change of brightness, as a share."""
-    contrast: float = 0.2
-    """Largest change of contrast, as a share."""
-    saturation: float = 0.2
-    """Largest change of saturation, as a share."""
-
-    def __post_init__(self) -> None:
-        for name in ("flip_horizontal", "flip_vertical", "brightness", "contrast", "saturation"):
-            require_range(f"--augmentation.{name.replace('_', '-')}", getattr(self, name), 0, 1)
-        require_range("--augmentation.rotation", self.rotation, 0, 180)
-        if not 0.05 <= self.zoom[0] <= self.zoom[1] <= 20:
-            raise UsageError(
-                "--augmentation.zoom must be a smaller and a larger factor between 0.05 and 20, "
-                f"found {self.zoom[0]} {self.zoom[1]}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +58,10 @@ class ExampleConfig(ReadingConfig):
     mask_resize: MaskResize = "nearest"
     """nearest: the mask's pixel at the centre of each new one; majority: the id that fills most of
     it."""
-    tile: TileConfig = TileConfig()
+    tile: TileConfig = field(default_factory=TileConfig)
     augment_copies: int = 0
     """Augmented copies of every training example, besides the example itself."""
-    augmentation: AugmentationConfig = AugmentationConfig()
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     image_format: Literal["jpeg", "png"] = "jpeg"
     """Format of stored images; masks are always PNG."""
     jpeg_quality: int = 95
@@ -168,11 +86,28 @@ class ExampleConfig(ReadingConfig):
         require_range("--jpeg-quality", self.jpeg_quality, 1, 100)
         if self.augment_copies < 0:
             raise UsageError(f"--augment-copies must be 0 or more, found {self.augment_copies}")
+        if self.augment_copies and not self.augmentation.operations:
+            raise UsageError(
+                f"--augment-copies {self.augment_copies} with --augmentation.preset "
+                f"{self.augmentation.preset} would store copies that change nothing; choose "
+                "another preset or give a probability"
+            )
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return parse_image_size(self.image_size)
+
+    @classmethod
+    def from_recorded(cls, config: Mapping[str, Any]) -> "ExampleConfig":
+        """Reads the settings of examples out of the `config` that `dataset.json` records.
+
+        Raises:
+            TypeError: A setting is missing, or of another version.
+            UsageError: One is not sound.
+        """
+        named = {f.name: f.type for f in fields(ExampleConfig) if f.name in config}
+        return ExampleConfig(**{name: _restored(t, config[name]) for name, t in named.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,11 +131,41 @@ class PlacesConfig:
     label_map: str | None = None
     """Label map as JSON, YAML, or CVAT's labelmap.txt; none: the layout's own."""
     splits: str | None = None
-    """Shares, by hash of the key; none: the layout's own, or train=0.8,val=0.1,test=0.1."""
+    """Shares, by hash of the group or key; none: the layout's own, or
+    train=0.8,val=0.1,test=0.1."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class IngestConfig(ExampleConfig, PlacesConfig):
+class SplitsConfig:
+    """Which images must not be told apart by the splits, and what becomes of leaks."""
+
+    group_pattern: str | None = None
+    """Regular expression on the key; what its parentheses match (a video, a patient) stays in one
+    split; none: the layout's own groups."""
+    stratify: bool = False
+    """Give every split its share of every class, groups kept whole; needs --splits, and reads every
+    pair beforehand. Data that is added may then move what was there to another split."""
+    duplicates: Literal["keep", "drop", "fail"] = "keep"
+    """Images that occur more than once: keep and report them; drop all but one, which reads every
+    pair beforehand; or fail."""
+    near_duplicates: int | None = None
+    """Count images as duplicates, too, whose perceptual hashes (of 64 bits) differ in so many bits
+    at most, 0 to 12; 4 finds copies that were scaled or compressed. None: exact copies alone."""
+
+    def __post_init__(self) -> None:
+        if self.group_pattern is not None:
+            parse_group_pattern(self.group_pattern)
+        if self.near_duplicates is not None:
+            require_range("--near-duplicates", self.near_duplicates, 0, 12)
+
+    @property
+    def needs_survey(self) -> bool:
+        """Whether every pair must be read before the plan is final."""
+        return self.stratify or self.duplicates != "keep"
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestConfig(ExampleConfig, SplitsConfig, PlacesConfig):
     """Raw images + masks to resized, validated, augmented TFRecord shards."""
 
     shard_size: int = 256
@@ -209,16 +174,23 @@ class IngestConfig(ExampleConfig, PlacesConfig):
     """Share of the inputs that may be rejected; above it nothing is committed (exit code 3)."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        ExampleConfig.__post_init__(self)
+        SplitsConfig.__post_init__(self)
         if self.splits is not None:
             parse_splits(self.splits)
+        elif self.stratify:
+            raise UsageError(
+                "--stratify needs --splits, such as --splits train=0.8,val=0.1,test=0.1: a data "
+                "set's own splits are left out"
+            )
         require_range("--max-reject-fraction", self.max_reject_fraction, 0, 1)
         if self.shard_size < 1:
             raise UsageError(f"--shard-size must be 1 or more, found {self.shard_size}")
 
     def recorded(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all but where it goes and when it is refused."""
-        config = json.loads(json.dumps(asdict(self)))  # tuples become lists, as when read back
+        whole = replace(self, augmentation=self.augmentation.resolved())  # presets may change
+        config = json.loads(json.dumps(asdict(whole)))  # tuples become lists, as when read back
         for name in ("output", "max_reject_fraction"):
             del config[name]
         for name in ("images", "masks", "root", "label_map"):
@@ -227,19 +199,11 @@ class IngestConfig(ExampleConfig, PlacesConfig):
         return config
 
 
-def require_geo(flag: str) -> None:
-    """Raises `UsageError` unless rasterio is installed, which `flag` needs."""
-    if importlib.util.find_spec("rasterio") is None:
-        raise UsageError(f"{flag} needs rasterio; install it with: pip install 'segflow[geo]'")
-
-
-def _integers(flag: str, text: str, least: int = 0) -> tuple[int, ...]:
-    if not re.fullmatch(r"\d{1,6}(,\d{1,6})*", text):
-        raise UsageError(f"{flag} must be numbers with commas between, found {text!r}")
-    found = tuple(map(int, text.split(",")))
-    if min(found) < least:
-        raise UsageError(f"{flag} must be {least} or more, found {text!r}")
-    return found
+def _restored(kind: Any, value: Any) -> Any:
+    """A setting as it was before JSON: sections are dataclasses, lists tuples."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        return kind(**{name: _restored(None, part) for name, part in value.items()})
+    return tuple(value) if isinstance(value, list) else value
 
 
 def parse_image_size(text: str) -> tuple[int, int]:
@@ -269,6 +233,3 @@ def parse_splits(text: str) -> dict[str, float]:
     if abs(sum(shares.values()) - 1) > 1e-9:
         raise UsageError(f"--splits must add up to 1, found {sum(shares.values()):g} in {text!r}")
     return shares
-
-
-AS_SHOWN = ReadingConfig()  # as a viewer would show a file

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from segflow.data import geotiff, tiff
-from segflow.data.config import AS_SHOWN, DecodeLimits, ReadingConfig
+from segflow.data import contained, geotiff, tiff
+from segflow.data.config import DecodeLimits
 from segflow.data.depth import to_8_bits
+from segflow.data.reading import AS_SHOWN, ReadingConfig
 from segflow.errors import RejectCode, RejectError
 
 # Pillow's names. MPO is what Pillow calls a JPEG that holds several pictures.
@@ -78,6 +79,8 @@ def open_image(data: bytes, limits: DecodeLimits) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise RejectError(RejectCode.TOO_LARGE, str(error)) from error
+    except MemoryError:
+        raise
     except Exception as error:  # plugins raise whatever a damaged header leads them to
         if other := _other_format(data):
             raise RejectError(
@@ -138,7 +141,7 @@ def decode_rgb(
         return np.repeat(_grey_to_8_bits(np.asarray(image), reading)[..., None], 3, axis=2)
     if image.mode in ("P", "PA") and "transparency" in image.info:
         image = image.convert("RGBA")  # straight to RGB would warn about the transparency
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # spares a copy
 
 
 def _needs_bands(
@@ -154,13 +157,6 @@ def _needs_bands(
     return False
 
 
-def ground_resolution(data: bytes) -> float | None:
-    """Metres on the ground that a pixel's side stands for; None where the file does not say."""
-    header = tiff.read_header(io.BytesIO(data)) if tiff.is_tiff(data) else None
-    located = header is not None and header.is_georeferenced
-    return geotiff.ground_resolution(data) if located else None
-
-
 def read_rgb(path: str | Path, limits: DecodeLimits | None = None) -> NDArray[np.uint8]:
     """Reads an image file to RGB, uint8 [height, width, 3], orientation applied.
 
@@ -168,7 +164,7 @@ def read_rgb(path: str | Path, limits: DecodeLimits | None = None) -> NDArray[np
         RejectError: It cannot be read, with the code that ingest would give.
     """
     limits = limits or DecodeLimits()
-    return decode_rgb(read_bytes(path, limits), limits)
+    return contained.decode_rgb(read_bytes(path, limits), limits)
 
 
 def _require_pixels(width: int, height: int, limits: DecodeLimits) -> None:

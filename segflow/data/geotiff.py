@@ -12,14 +12,15 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segflow.data.config import ReadingConfig
 from segflow.data.depth import to_8_bits
-from segflow.data.tiff import TiffHeader
+from segflow.data.reading import ReadingConfig
+from segflow.data.tiff import TiffHeader, read_header
 from segflow.errors import RejectCode, RejectError
 
 if TYPE_CHECKING:
@@ -131,6 +132,54 @@ def decode_rgb(data: bytes, header: TiffHeader, reading: ReadingConfig) -> NDArr
     """
     with opened_image(data, header, reading) as raster:
         return raster.to_rgb(raster.rows(0, raster.size[0]))
+
+
+def image_rows(path: str, top: int, count: int, reading: ReadingConfig) -> NDArray[np.uint8]:
+    """Reads some rows of an image file, the rest of which is left alone.
+
+    Args:
+        path: The file.
+        top: First row.
+        count: How many.
+        reading: Which bands, and how 16-bit values become 8 bits.
+
+    Returns:
+        RGB, uint8 [count, width, 3].
+
+    Raises:
+        RejectError: See `opened_image`.
+        OSError: The storage failed in a way that may pass.
+    """
+    with opened_image(path, _header(path), reading) as raster:
+        return raster.to_rgb(raster.rows(top, count))
+
+
+def mask_rows(path: str, top: int, count: int) -> NDArray[Any]:
+    """Reads some rows of a mask file.
+
+    Args:
+        path: The file.
+        top: First row.
+        count: How many.
+
+    Returns:
+        Values, uint8 or uint16 [count, width], or colours, uint8 [count, width, 3].
+
+    Raises:
+        RejectError: See `opened_mask`.
+        OSError: The storage failed in a way that may pass.
+    """
+    with opened_mask(path, _header(path)) as raster:
+        values = raster.rows(top, count)
+        return values[..., 0] if values.shape[2] == 1 else values
+
+
+def _header(path: str) -> TiffHeader:
+    with Path(path).open("rb") as file:
+        header = read_header(file)
+    if header is None:
+        raise RejectError(RejectCode.UNREADABLE, "a TIFF whose header is broken")
+    return header
 
 
 def ground_resolution(source: str | bytes) -> float | None:

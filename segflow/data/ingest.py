@@ -1,6 +1,7 @@
 """The ingest job: a shard of pairs becomes a TFRecord file, its index and its rejects."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -8,15 +9,18 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from segflow import hashing
-from segflow.data import geotiff
+from segflow.class_weights import inverse_frequency, median_frequency
+from segflow.data import contained, geotiff
 from segflow.data.config import IngestConfig
-from segflow.data.pair import Example, make_example
+from segflow.data.leaks import load_sources, perceptual_hash, summarize
+from segflow.data.pair import Example, make_examples
 from segflow.data.pieces import Piece, read_pieces
 from segflow.data.records import encode_example, write_frame
 from segflow.dataset import FORMAT_VERSION, RECORD_NAME
-from segflow.errors import RejectError
+from segflow.errors import RejectCode, RejectError
 from segflow.jobs.job import Job, Totals
 from segflow.jobs.output import ShardOutput
+from segflow.jobs.plan import connect
 from segflow.jobs.run import Run, Shard
 from segflow.label_map import LabelMap
 
@@ -36,6 +40,14 @@ INDEX_SCHEMA = pa.schema(
         pa.field("position", pa.int32(), metadata={"description": "of the record in its shard"}),
         pa.field("class_pixels", pa.list_(pa.int64()), metadata={"description": "by class id"}),
         pa.field("ignored_pixels", pa.int64()),
+        pa.field("augmentation", pa.string(), metadata={"description": "JSON; null: variant 0"}),
+        pa.field("annotation", pa.string(), metadata={"description": "null: the mask is a file"}),
+        pa.field("group", pa.string(), metadata={"description": "what must not straddle splits"}),
+        pa.field(
+            "image_phash",
+            pa.string(),
+            metadata={"description": "perceptual hash in hex; null unless asked for"},
+        ),
         pa.field("tile_row", pa.int32(), metadata={"description": "null: not a tile"}),
         pa.field("tile_column", pa.int32(), metadata={"description": "null: not a tile"}),
         pa.field("tile_top", pa.int32(), metadata={"description": "first row in the source"}),
@@ -49,9 +61,12 @@ INDEX_SCHEMA = pa.schema(
 )
 
 # Distributions whose version decides a dataset's bytes.
-LIBRARIES = ("pillow", "numpy", "pyarrow", "protobuf", "pycocotools", *geotiff.LIBRARIES)
+LIBRARIES = (
+    *("pillow", "numpy", "pyarrow", "protobuf", "pycocotools", "imagehash"),
+    *geotiff.LIBRARIES,
+)
 
-AUGMENTED_SPLIT = "train"
+TRAINING_SPLIT = "train"
 
 
 @dataclass(frozen=True)
@@ -105,6 +120,8 @@ class IngestJob(Job):
             "value_range": list(self.config.values),
             "seed": self.config.seed,
             "splits": splits,
+            "class_weights": _class_weights(totals, self.label_map),
+            **self._leaks(run, totals),
             "inputs": totals.inputs(),
             "layout": run.notes["layout"],
             "sources_sha256": run.notes["sources_sha256"],
@@ -112,6 +129,15 @@ class IngestJob(Job):
             "versions": run.versions,
             "files": totals.files_under("index/") + totals.files_under("rejects/"),
         }
+
+    def _leaks(self, run: Run, totals: Totals) -> dict[str, Any]:
+        """What the index, which is published by now, says of copies and groups."""
+        parts = [Path(run.output, file["path"]) for file in totals.files_under("index/")]
+        with connect(run.folder / "spill") as connection:
+            load_sources(connection, parts)
+            found = summarize(connection, run.notes["splits"], self.config.near_duplicates)
+        found["duplicates"]["dropped"] = totals.rejected_by_code.get(RejectCode.DUPLICATE_IMAGE, 0)
+        return found
 
 
 @dataclass(frozen=True)
@@ -145,26 +171,31 @@ class IngestWork:
         output.add_sums({shard.group: _sums(index)})
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Ends the decoder process."""
+        contained.close()
 
-    def _variants(self, split: str) -> int:
-        return 1 + (self.config.augment_copies if split == AUGMENTED_SPLIT else 0)
+    def _examples(self, piece: Piece, row: Mapping[str, Any], split: str) -> Iterator[Example]:
+        filename, copies = Path(row["image_uri"]).name, copies_in(self.config, split)
+        return make_examples(piece.pair, piece.key, filename, copies, self.config, self.label_map)
 
     def _write(
         self, row: Mapping[str, Any], shard: Shard, file: BinaryIO, position: int
     ) -> list[dict[str, Any]]:
         """Appends the examples of a row of the plan; returns their rows of the index."""
         index: list[dict[str, Any]] = []
-        name = Path(row["image_uri"]).name
-        for piece in read_pieces(row, self.label_map, self.config):
-            for variant in range(self._variants(shard.group)):
-                example = make_example(
-                    piece.pair, piece.key, name, variant, self.config, self.label_map
-                )
+        look = None
+        for number, piece in enumerate(read_pieces(row, self.label_map, self.config)):
+            if number == 0 and self._near and piece.whole is not None:
+                look = perceptual_hash(piece.whole)
+            for variant, example in enumerate(self._examples(piece, row, shard.group)):
                 place = Place(shard, position + len(index), variant)
-                index.append(_index_row(row, piece, example, place))
+                index.append(_index_row(row, piece, look, example, place))
                 write_frame(file, encode_example(example.record))
         return index
+
+    @property
+    def _near(self) -> bool:
+        return self.config.near_duplicates is not None
 
 
 @dataclass(frozen=True)
@@ -183,12 +214,16 @@ def shard_name(shard: Shard) -> str:
 
 def rows_per_shard(config: IngestConfig, split: str) -> int:
     """Sources a shard, so that it holds about `shard_size` examples with their copies."""
-    copies = config.augment_copies if split == AUGMENTED_SPLIT else 0
-    return max(1, config.shard_size // (1 + copies))
+    return max(1, config.shard_size // (1 + copies_in(config, split)))
+
+
+def copies_in(config: IngestConfig, split: str) -> int:
+    """Augmented copies of each example of a split."""
+    return config.augment_copies if split == TRAINING_SPLIT else 0
 
 
 def _index_row(
-    row: Mapping[str, Any], piece: Piece, example: Example, place: Place
+    row: Mapping[str, Any], piece: Piece, look: str | None, example: Example, place: Place
 ) -> dict[str, Any]:
     tile = piece.tile
     return {
@@ -206,6 +241,10 @@ def _index_row(
         "position": place.position,
         "class_pixels": example.class_pixels,
         "ignored_pixels": example.ignored_pixels,
+        "augmentation": example.augmentation.to_json() if example.augmentation else None,
+        "annotation": row.get("annotation"),
+        "group": row["group"],
+        "image_phash": look,
         "tile_row": tile and tile.row,
         "tile_column": tile and tile.column,
         "tile_top": tile and tile.top,
@@ -215,16 +254,33 @@ def _index_row(
 
 
 def _sums(index: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    class_pixels: dict[str, int] = {}
+    class_pixels: Counter[str] = Counter()
+    around: Counter[str] = Counter()
     for row in index:
-        for class_id, pixels in enumerate(row["class_pixels"]):
-            class_pixels[str(class_id)] = class_pixels.get(str(class_id), 0) + pixels
+        valid = sum(row["class_pixels"])
+        class_pixels.update({str(i): n for i, n in enumerate(row["class_pixels"])})
+        around.update({str(i): valid for i, n in enumerate(row["class_pixels"]) if n})
     return {
         "examples": len(index),
         "sources": sum(row["variant"] == 0 for row in index),
         "class_pixels": class_pixels,
+        "pixels_around": around,
         "ignored_pixels": sum(row["ignored_pixels"] for row in index),
     }
+
+
+def _class_weights(totals: Totals, label_map: LabelMap) -> dict[str, dict[str, float]]:
+    """Weights by rule and class id for the training split; zeros if it has no valid pixel."""
+    sums = totals.sums.get(TRAINING_SPLIT, {})
+    ids = [str(c.id) for c in label_map.classes]
+    pixels, around = (
+        [sums.get(name, {}).get(i, 0) for i in ids] for name in ("class_pixels", "pixels_around")
+    )
+    weights = {
+        "inverse_frequency": inverse_frequency(pixels),
+        "median_frequency": median_frequency(pixels, around),
+    }
+    return {rule: dict(zip(ids, values, strict=True)) for rule, values in weights.items()}
 
 
 def _split_record(split: str, run: Run, totals: Totals, label_map: LabelMap) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segflow.data import annotations
+from segflow.data import annotations, contained
 from segflow.data.config import DecodeLimits
 from segflow.data.decode import read_bytes
 from segflow.data.layouts import Layout, SourcePaths
-from segflow.data.masks import decode_raw_mask, pack_colors
+from segflow.data.masks import pack_colors
 from segflow.errors import RejectError, UsageError
 from segflow.label_map import LabelMap
 
@@ -49,6 +49,7 @@ def require_label_map(
             lists what the masks hold and gives a label map to start from.
     """
     values, colors, problem = _sample(rows, limits)
+    contained.close()  # the launcher decodes no more
     if label_map is None:
         raise UsageError(_no_label_map(len(rows), values, colors, problem))
     if colors and not values and not any(c.color for c in label_map.classes):
@@ -90,7 +91,7 @@ def _raw_mask(row: Mapping[str, Any], limits: DecodeLimits) -> NDArray[Any] | No
     data = read_bytes(row["mask_uri"], limits)
     if annotation:
         return annotations.raw_values(data, limits)
-    return decode_raw_mask(data, limits)
+    return contained.decode_raw_mask(data, limits)
 
 
 def _no_label_map(masks: int, values: Values, colors: Colors, problem: str | None) -> str:

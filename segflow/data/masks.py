@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
+from segflow.data import contained
 from segflow.data.config import DecodeLimits
 from segflow.data.decode import load, open_image
 from segflow.errors import RejectCode, RejectError
@@ -27,7 +28,7 @@ def decode_mask(data: bytes, label_map: LabelMap, limits: DecodeLimits) -> NDArr
     Raises:
         RejectError: Not readable, lossy, too large, or a value that no class claims.
     """
-    return raw_to_ids(decode_raw_mask(data, limits), label_map)
+    return raw_to_ids(contained.decode_raw_mask(data, limits), label_map)
 
 
 def raw_to_ids(raw: NDArray[Any], label_map: LabelMap) -> NDArray[Any]:

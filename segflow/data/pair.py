@@ -2,8 +2,8 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segflow.data import annotations, augment, resize
+from segflow.data import annotations, augment, augment_pixels, contained, resize
 from segflow.data.annotations import MaskSource
-from segflow.data.config import AS_SHOWN, DecodeLimits, ExampleConfig, ReadingConfig
-from segflow.data.decode import decode_rgb, ground_resolution, read_bytes
+from segflow.data.augment import Augmentation
+from segflow.data.config import DecodeLimits, ExampleConfig
+from segflow.data.decode import read_bytes
 from segflow.data.masks import decode_mask, encode_mask
+from segflow.data.reading import AS_SHOWN, ReadingConfig
 from segflow.data.records import Record
 from segflow.errors import RejectCode, RejectError
 from segflow.label_map import LabelMap
@@ -40,11 +42,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Example:
-    """One stored example and its row of the index."""
+    """One stored example and its row of the index; `augmentation` is None for variant 0."""
 
     record: Record
     class_pixels: list[int]
     ignored_pixels: int
+    augmentation: Augmentation | None
 
 
 def read_source(
@@ -129,8 +132,8 @@ def read_image(
         RejectError: It has changed since it was listed, or cannot be decoded.
     """
     data = read_source(row["image_uri"], _planned(row, "image"), limits)
-    image = about("image", lambda: decode_rgb(data, limits, reading))
-    return image, hashlib.sha256(data).hexdigest(), ground_resolution(data)
+    image = about("image", lambda: contained.decode_rgb(data, limits, reading))
+    return image, hashlib.sha256(data).hexdigest(), contained.ground_resolution(data, limits)
 
 
 def read_mask(
@@ -162,16 +165,51 @@ def require_equal_sizes(image: Sequence[int], mask: Sequence[int]) -> None:
         )
 
 
-def make_example(
-    pair: Pair, key: str, filename: str, variant: int, config: ExampleConfig, label_map: LabelMap
-) -> Example:
-    """Resizes, augments (variant > 0) and encodes: a pure function of its arguments."""
-    placement = resize.place(pair.mask.shape, config.size, config.resize)
+def make_examples(
+    pair: Pair, key: str, filename: str, copies: int, config: ExampleConfig, label_map: LabelMap
+) -> Iterator[Example]:
+    """The example of a pair and its augmented copies: a pure function of its arguments.
+
+    The pair is resized once; one example is in memory at a time.
+
+    Args:
+        pair: As decoded.
+        key: The example's.
+        filename: The source's base name.
+        copies: How many to make, besides the example itself, which comes first.
+        config: Size, augmentation and encoding.
+        label_map: The classes.
+    """
+    resized = resize_pair(pair, config, label_map)
+    yield make_example(resized, key, filename, None, config, label_map)
+    for variant in range(1, copies + 1):
+        chosen = augment.choose(
+            *(config.augmentation, config.seed, key, variant),
+            *(resized.mask, label_map.num_classes),
+        )
+        yield make_example(resized, key, filename, chosen, config, label_map)
+
+
+def resize_pair(pair: Pair, config: ExampleConfig, label_map: LabelMap) -> Pair:
+    """The pair at the stored size, which all its variants are made of."""
+    placement = resize.place((pair.mask.shape[0], pair.mask.shape[1]), config.size, config.resize)
     image = resize.resize_image(pair.image, placement)
     mask = resize.resize_mask(pair.mask, placement, label_map.ignore_id, config.mask_resize)
-    if variant:
-        chosen = augment.choose(config.augmentation, config.seed, key, variant)
-        image, mask = augment.apply(chosen, image, mask, label_map.ignore_id)
+    return replace(pair, image=image, mask=mask)
+
+
+def make_example(
+    resized: Pair,
+    key: str,
+    filename: str,
+    augmentation: Augmentation | None,
+    config: ExampleConfig,
+    label_map: LabelMap,
+) -> Example:
+    """Augments a pair of the stored size (None: not at all) and encodes it."""
+    image, mask = resized.image, resized.mask
+    if augmentation is not None:
+        image, mask = augment_pixels.apply(augmentation, image, mask, label_map.ignore_id)
     counts = count_pixels(mask, label_map)
     record = Record(
         image=encode_image(image, config),
@@ -183,7 +221,7 @@ def make_example(
         filename=filename,
         source_id=key,
     )
-    return Example(record, counts, mask.size - sum(counts))
+    return Example(record, counts, mask.size - sum(counts), augmentation)
 
 
 def count_pixels(mask: NDArray[Any], label_map: LabelMap) -> list[int]:

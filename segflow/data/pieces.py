@@ -1,15 +1,15 @@
 """What a row of the plan becomes before it is encoded: one pair, or tile after tile of it."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segflow import hashing
-from segflow.data import geotiff
+from segflow.data import contained
 from segflow.data.bands import rows_of, windowed_header
 from segflow.data.config import ExampleConfig
 from segflow.data.masks import raw_to_ids
@@ -35,12 +35,14 @@ class Piece:
         pair: The whole picture, or what of it the tile covers.
         source: (height, width) of the whole picture.
         tile: Where it lies; None: it is the whole.
+        whole: The whole image, uint8 [height, width, 3], where it is in memory.
     """
 
     key: str
     pair: Pair
     source: tuple[int, int]
     tile: Tile | None = None
+    whole: NDArray[np.uint8] | None = None
 
 
 def read_pieces(
@@ -57,7 +59,8 @@ def read_pieces(
         yield from _read_tiles(row, label_map, config)
         return
     pair = read_pair(row, label_map, config.limits, config)
-    yield Piece(row["key"], pair, (pair.image.shape[0], pair.image.shape[1]))
+    size = (pair.image.shape[0], pair.image.shape[1])
+    yield Piece(row["key"], pair, size, whole=pair.image)
 
 
 @dataclass(frozen=True)
@@ -67,81 +70,83 @@ class _Picture:
     Attributes:
         what: `image` or `mask`, for messages.
         size: (height, width).
-        read: The stored values of so many rows from a first one on, [rows, width, …].
-        finish: Makes RGB or ids of a part of them.
+        read: The pixels of so many rows from a first one on, [rows, width, …].
+        finish: Makes RGB or ids of a part of them; small parts, for what it takes in memory.
+        whole: All pixels, where they are in memory.
     """
 
     what: str
     size: tuple[int, int]
     read: Callable[[int, int], NDArray[Any]]
-    finish: Callable[[NDArray[Any]], NDArray[Any]]
+    finish: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray
+    whole: NDArray[Any] | None = None
 
     def parts(
-        self, top: int, size: tuple[int, int], lefts: Iterator[int]
+        self, top: int, size: tuple[int, int], lefts: Sequence[int]
     ) -> Iterator[NDArray[Any]]:
         """Windows of at most `size` (height, width), side by side from each of `lefts`."""
         count = min(size[0], self.size[0] - top)
-        values = about(self.what, lambda: self.read(top, count))
+        rows = about(self.what, lambda: self.read(top, count))
         for left in lefts:
-            yield about(self.what, lambda: self.finish(values[:, left : left + size[1]]))  # noqa: B023
+            part = rows[:, left : left + size[1]]
+            yield about(self.what, functools.partial(self.finish, part))
 
 
 def _read_tiles(
     row: Mapping[str, Any], label_map: LabelMap, config: ExampleConfig
 ) -> Iterator[Piece]:
-    with contextlib.ExitStack() as stack:
-        image, sha256, resolution = _open_image(row, config, stack)
-        mask = _open_mask(row, image.size, label_map, config, stack)
-        require_equal_sizes(image.size, mask.size)
-        grid = Grid.over(image.size, config.size, config.tile)
-        for number in rows_of(row, grid):
-            top = grid.tops[number]
-            images = image.parts(top, config.size, iter(grid.lefts))
-            masks = mask.parts(top, config.size, iter(grid.lefts))
-            for column, (rgb, ids) in enumerate(zip(images, masks, strict=True)):
-                tile = Tile(number, column, top, grid.lefts[column])
-                pair = Pair(rgb, ids, sha256, resolution)
-                yield Piece(tile.key(row["key"]), pair, image.size, tile)
+    for what in ("image", "mask"):
+        require_unchanged(row, what)
+    image, about_image = _open_image(row, config)
+    mask = _open_mask(row, image.size, label_map, config)
+    require_equal_sizes(image.size, mask.size)
+    grid = Grid.over(image.size, config.size, config.tile)
+    for number in rows_of(row, grid):
+        top = grid.tops[number]
+        images = image.parts(top, config.size, grid.lefts)
+        masks = mask.parts(top, config.size, grid.lefts)
+        for column, (rgb, ids) in enumerate(zip(images, masks, strict=True)):
+            tile = Tile(number, column, top, grid.lefts[column])
+            pair = replace(about_image, image=rgb, mask=ids)
+            yield Piece(tile.key(row["key"]), pair, image.size, tile, image.whole)
     for what in ("image", "mask"):
         require_unchanged(row, what)  # nor while it was read
 
 
-def _open_image(
-    row: Mapping[str, Any], config: ExampleConfig, stack: contextlib.ExitStack
-) -> tuple[_Picture, str, float | None]:
-    """The image, the SHA-256 of its file, and its ground resolution."""
-    path = row["image_uri"]
-    require_unchanged(row, "image")
-    header = windowed_header(path, config.limits)
+def _open_image(row: Mapping[str, Any], config: ExampleConfig) -> tuple[_Picture, Pair]:
+    """The image, and what is known of its file, as a pair without pixels."""
+    path, limits = row["image_uri"], config.limits
+    header = windowed_header(path, limits)
     if header is None:
-        image, sha256, resolution = read_image(row, config.limits, config)
-        return _in_memory("image", image), sha256, resolution
-    raster = about("image", lambda: stack.enter_context(geotiff.opened_image(path, header, config)))
-    sha256 = row.get("image_sha256") or hashing.sha256_file(path)
-    resolution = geotiff.ground_resolution(path) if header.is_georeferenced else None
-    return _Picture("image", raster.size, raster.rows, raster.to_rgb), sha256, resolution
+        rgb, sha256, resolution = read_image(row, limits, config)
+        image = _in_memory("image", rgb)
+    else:
+        sha256 = row.get("planned_sha256") or hashing.sha256_file(path)
+        resolution = about("image", lambda: contained.ground_resolution(path, limits))
+
+        def read(top: int, count: int) -> NDArray[np.uint8]:
+            return contained.image_rows(path, top, count, limits, config)
+
+        image = _Picture("image", (header.height, header.width), read)
+    nothing = np.zeros((0, 0, 3), np.uint8)
+    return image, Pair(nothing, nothing[..., 0], sha256, resolution)
 
 
 def _open_mask(
-    row: Mapping[str, Any],
-    image_size: tuple[int, int],
-    label_map: LabelMap,
-    config: ExampleConfig,
-    stack: contextlib.ExitStack,
+    row: Mapping[str, Any], image_size: tuple[int, int], label_map: LabelMap, config: ExampleConfig
 ) -> _Picture:
-    path = row["mask_uri"]
-    require_unchanged(row, "mask")
-    header = None if row.get("annotation") else windowed_header(path, config.limits)
+    path, limits = row["mask_uri"], config.limits
+    header = None if row.get("annotation") else windowed_header(path, limits)
     if header is None:
-        return _in_memory("mask", read_mask(row, image_size, label_map, config.limits))
-    raster = about("mask", lambda: stack.enter_context(geotiff.opened_mask(path, header)))
+        return _in_memory("mask", read_mask(row, image_size, label_map, limits))
 
-    def to_ids(values: NDArray[Any]) -> NDArray[Any]:
-        return raw_to_ids(values[..., 0] if values.shape[2] == 1 else values, label_map)
+    def read(top: int, count: int) -> NDArray[Any]:
+        return contained.mask_rows(path, top, count, limits)
 
-    return _Picture("mask", raster.size, raster.rows, to_ids)
+    size = (header.height, header.width)
+    return _Picture("mask", size, read, lambda values: raw_to_ids(values, label_map))
 
 
 def _in_memory(what: str, pixels: NDArray[Any]) -> _Picture:
     size = (pixels.shape[0], pixels.shape[1])
-    return _Picture(what, size, lambda top, count: pixels[top : top + count], np.asarray)
+    return _Picture(what, size, lambda top, count: pixels[top : top + count], whole=pixels)

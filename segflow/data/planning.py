@@ -1,10 +1,12 @@
 """The plan of a job over image/mask pairs: list, pair, split, sort into shards."""
 
+import dataclasses
 import difflib
 import hashlib
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segflow import hashing, storage
-from segflow.data.layouts import Layout, SourcePaths
+from segflow.data.layouts import Layout, SourceFile, SourcePaths
+from segflow.data.splits import choose_split, group_of, require_split_name
 from segflow.data.spool import Spool
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
-from segflow.jobs.plan import ROWS_AT_ONCE, PlanWriter, connect, write_listing
+from segflow.jobs.plan import ROWS_AT_ONCE, PlanSummary, PlanWriter, connect, write_listing
 
 _FIRST = "first_tile_row"  # where rows of a plan were cut up
 
@@ -30,6 +33,7 @@ _LISTING = pa.schema(
         "mtime_ns": pa.int64(),
         "shard_group": pa.string(),
         "own_split": pa.bool_(),
+        "source_group": pa.string(),
         "position": pa.string(),
         "code": pa.string(),
         "message": pa.string(),
@@ -49,15 +53,17 @@ _PAIR = """
       FROM read_parquet($listing) WHERE role = 'image'
     ), masks AS (
       SELECT key, min(uri) AS uri, min(bytes) AS bytes, min(mtime_ns) AS mtime_ns,
-             min(shard_group) AS shard_group, min(position) AS position, min(code) AS code,
+             min(shard_group) AS shard_group, min(position) AS position,
+             min(source_group) AS source_group, min(code) AS code,
              min(message) AS message, min(annotation_at) AS annotation_at,
              min(annotation_bytes) AS annotation_bytes, count(*) AS n,
              string_agg(uri, ', ' ORDER BY uri) AS uris
       FROM read_parquet($listing) WHERE role = 'mask' GROUP BY key
     )
     SELECT coalesce(i.shard_group, m.shard_group) AS shard_group,
+           coalesce(i.position, m.position) AS position,
            coalesce(i.bytes, 0) + coalesce(m.bytes, 0) AS weight,
-           key,
+           key, coalesce(i.source_group, m.source_group) AS "group",
            i.uri AS image_uri, i.bytes AS image_bytes, i.mtime_ns AS image_mtime_ns,
            m.uri AS mask_uri, m.bytes AS mask_bytes, m.mtime_ns AS mask_mtime_ns,
            m.annotation_at, m.annotation_bytes,
@@ -75,9 +81,26 @@ _PAIR = """
                 WHEN m.uri IS NULL THEN 'no mask has the key ' || key
                 ELSE m.message END AS message
     FROM images AS i FULL JOIN masks AS m USING (key)
-    ORDER BY list_position($groups, coalesce(i.shard_group, m.shard_group)),
-             coalesce(i.position, m.position), key, image_uri
 """
+
+_PLAIN = f"""
+    SELECT * EXCLUDE (position) FROM ({_PAIR})
+    ORDER BY list_position($groups, shard_group), position, key, image_uri
+"""
+
+# Only what is not refused already is judged, so its key is its own.
+_JUDGED = f"""
+    SELECT * EXCLUDE (position) FROM (
+      SELECT p.* REPLACE (CASE WHEN p.code IS NULL THEN coalesce(v.split, p.shard_group)
+                               ELSE p.shard_group END AS shard_group,
+                          coalesce(p.code, v.code) AS code,
+                          coalesce(p.message, v.message) AS message)
+      FROM ({_PAIR}) AS p LEFT JOIN read_parquet($verdicts) AS v USING (key))
+    ORDER BY list_position($groups, shard_group), position, key, image_uri
+"""
+
+
+Judge = Callable[[Iterator[dict[str, Any]], Sequence[str], Path], Path]
 
 
 @dataclass(frozen=True)
@@ -89,8 +112,13 @@ class PairPlan:
         paths: As the user gave them.
         seed: Of splits and order.
         shares: Share of each split by hash of the key.
-        own_splits: Whether the layout's own splits come first; `shares` are for the rest.
         rows_per_shard: By split.
+        own_splits: Whether the layout's own splits come first; `shares` are for the rest.
+        group_pattern: Finds in a key the group that must not straddle splits; None: the layout's
+            own groups.
+        judge: Changes splits and refuses rows after a look at all of a draft, whose rows it is
+            given with their `split`, the splits in order, and a folder; returns a Parquet file
+            with `key`, `split`, `code` and `message`, None where the draft stands.
         cut: Cuts up rows that would make more than a shard; None: there are no such.
     """
 
@@ -100,6 +128,8 @@ class PairPlan:
     shares: Mapping[str, float]
     rows_per_shard: Callable[[str], int]
     own_splits: bool = True
+    group_pattern: re.Pattern[str] | None = None
+    judge: Judge | None = None
     cut: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]] | None = None
 
     def __call__(self, folder: Path) -> Planned:
@@ -116,17 +146,24 @@ class PairPlan:
             write_listing(listing, self._rows(spool), _LISTING)
             self._require_pairs(connection, listing)
             groups = self._groups(connection, listing)
-            query = connection.sql(_PAIR, params={"listing": str(listing), "groups": groups})
-            rows = query.to_arrow_reader(ROWS_AT_ONCE)
-            whole = (spool.attach(batch, "annotation") for batch in rows)
-            batches = self.cut(whole) if self.cut is not None else whole
-            summary = PlanWriter(folder, self.rows_per_shard).write(batches)
+
+            def write(to: Path, sql: str, **more: str) -> PlanSummary:
+                params = {"listing": str(listing), "groups": groups, **more}
+                rows = connection.sql(sql, params=params).to_arrow_reader(ROWS_AT_ONCE)
+                whole = (spool.attach(batch, "annotation") for batch in rows)
+                is_final = to == folder
+                batches = self.cut(whole) if self.cut is not None and is_final else whole
+                return PlanWriter(to, self.rows_per_shard).write(batches)
+
+            draft = folder if self.judge is None else folder / "draft"
+            summary = write(draft, _PLAIN)
+            sources_sha256 = sources_hash(draft / "plan")
+            if self.judge is not None:
+                verdicts = self.judge(plan_rows(draft, summary), groups, draft)
+                summary = write(folder, _JUDGED, verdicts=str(verdicts))
+                shutil.rmtree(draft)
         listing.unlink()
-        notes = {
-            "layout": self.layout.name,
-            "splits": groups,
-            "sources_sha256": sources_hash(folder / "plan"),
-        }
+        notes = {"layout": self.layout.name, "splits": groups, "sources_sha256": sources_sha256}
         return Planned(summary, notes)
 
     def require_unchanged(self, output: Path, record_name: str) -> None:
@@ -137,7 +174,7 @@ class PairPlan:
         """
         there = storage.read_json(output / record_name)
         with storage.scratch_folder() as folder:
-            planned = replace(self, cut=None)(folder)
+            planned = dataclasses.replace(self, judge=None, cut=None)(folder)
         if planned.notes["sources_sha256"] != there["sources_sha256"]:
             raise UsageError(
                 f"--output {output}: was made of {there['inputs']['listed']} inputs, and the "
@@ -147,8 +184,9 @@ class PairPlan:
 
     def _rows(self, spool: Spool) -> Iterator[dict[str, Any]]:
         for source in self.layout.sources(self.paths.absolute()):
-            own = _require_name(source.split) if self.own_splits else None
+            own = require_split_name(source.split) if self.own_splits else None
             key = _storable(source.key)
+            group = self._group(source, key)
             annotation_at, annotation_bytes = spool.add(source.annotation)
             yield {
                 "role": source.role,
@@ -156,14 +194,21 @@ class PairPlan:
                 "uri": _storable(source.file.path),
                 "bytes": source.file.bytes,
                 "mtime_ns": source.file.mtime_ns,
-                "shard_group": own or choose_split(self.shares, self.seed, key),
+                "shard_group": own or choose_split(self.shares, self.seed, group or key),
                 "own_split": own is not None,
+                "source_group": group,
                 "position": f"{hashing.stable_seed('order', self.seed, key):016x}",
                 "code": source.file.code,
                 "message": source.file.message and _storable(source.file.message),
                 "annotation_at": annotation_at,
                 "annotation_bytes": annotation_bytes,
             }
+
+    def _group(self, source: SourceFile, key: str) -> str | None:
+        if self.group_pattern is None:
+            return source.group and _storable(source.group)
+        # What must not be read is rejected whatever its name.
+        return None if source.file.code else group_of(self.group_pattern, key)
 
     def _groups(self, connection: duckdb.DuckDBPyConnection, listing: Path) -> list[str]:
         found = connection.execute(
@@ -210,31 +255,11 @@ def _storable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _require_name(split: str | None) -> str | None:
-    # It becomes part of the names of files.
-    if split is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_]*", split):
-        raise UsageError(
-            f"a split is called {split!r}; expected letters, digits and _; rename it, or give "
-            "--splits train=0.8,val=0.1,test=0.1 to leave the data set's own out"
-        )
-    return split
-
-
-def choose_split(shares: Mapping[str, float], seed: int, key: str) -> str:
-    """The split of a key: by its hash, so that adding data moves no other key."""
-    position, threshold = hashing.unit_interval("split", seed, key), 0.0
-    for name, share in shares.items():
-        threshold += share
-        if position < threshold:
-            return name
-    return list(shares)[-1]  # shares add up to 1 but for rounding
-
-
 def sources_hash(plan: Path) -> str:
-    """SHA-256 over what a plan lists: keys, sizes, times, annotations; not where the files lie."""
+    """SHA-256 over what a plan lists, places apart: keys, sizes, times, annotations, groups."""
     digest = hashlib.sha256()
     columns = ["key", "image_bytes", "image_mtime_ns", "mask_bytes", "mask_mtime_ns", "code"]
-    columns += ["annotation"]
+    columns += ["annotation", "group"]
     for part in sorted(plan.iterdir()):
         with pq.ParquetFile(part) as file:
             there = columns + [_FIRST] * (_FIRST in file.schema_arrow.names)
@@ -243,6 +268,17 @@ def sources_hash(plan: Path) -> str:
                     if not row.pop(_FIRST, None):  # a picture that is cut up counts once
                         digest.update(hashing.canonical_json(row))
     return digest.hexdigest()
+
+
+def plan_rows(folder: Path, summary: PlanSummary) -> Iterator[dict[str, Any]]:
+    """The rows of a plan in order, each with its `split`; one shard is in memory at a time."""
+    splits = (split for split, shards in summary.groups.items() for _ in range(shards))
+    for part in sorted((folder / "plan").iterdir()):
+        with pq.ParquetFile(part) as file:
+            for shard in range(file.num_row_groups):
+                split = next(splits)
+                for row in file.read_row_group(shard, use_threads=False).to_pylist():
+                    yield {**row, "split": split}
 
 
 def sample_rows(

@@ -3,6 +3,7 @@
 import io
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
@@ -84,9 +85,17 @@ def is_tiff(start: bytes) -> bool:
     return start[:4] in _MAGIC
 
 
+def is_georeferenced(source: bytes | str) -> bool:
+    """Whether a file, given by its bytes or its path, is a TIFF with a place on the ground."""
+    with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
+        header = read_header(file) if is_tiff(file.read(4)) else None
+    return header is not None and header.is_georeferenced
+
+
 def read_header(file: BinaryIO) -> TiffHeader | None:
     """Reads the first directory; None if the file is no TIFF or its header is broken."""
     try:
+        file.seek(0)
         bounded = _Bounded(file)
         start = bounded.read(8)
         if not is_tiff(start):

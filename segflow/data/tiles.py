@@ -2,8 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from segflow.data.config import EdgeRule, TileConfig
+EdgeRule = Literal["pad", "shift", "drop"]
+
+
+@dataclass(frozen=True)
+class TileConfig:
+    """How --resize tile cuts images."""
+
+    overlap: int = 0
+    """Pixels that neighbouring tiles have in common, down and across."""
+    edge: EdgeRule = "pad"
+    """The last tile of a row or column, if it would reach over the edge: pad what is missing
+    (ignored in the mask), shift the tile inward, or drop it. A picture that is smaller than a
+    tile is padded in any case."""
 
 
 @dataclass(frozen=True)

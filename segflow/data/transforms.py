@@ -8,8 +8,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from segflow.data import contained
 from segflow.data.config import ExampleConfig
-from segflow.data.pair import make_example
+from segflow.data.pair import make_examples
 from segflow.data.pieces import read_pieces
 from segflow.data.records import encode_example
 from segflow.errors import RejectError
@@ -48,16 +49,20 @@ class _MakeExamples(beam.DoFn):
         self._accepted = Metrics.counter("segflow/ingest", "accepted")
         self._rejected = Metrics.counter("segflow/ingest", "rejected")
 
+    def teardown(self) -> None:
+        contained.close()
+
     def process(self, pair: tuple[str, str, str]) -> Iterator[Any]:
         key, image, mask = pair
         row = {"key": key, "image_uri": image, "mask_uri": mask}
         name = Path(image).name
+        copies, config, labels = self._config.augment_copies, self._config, self._label_map
         try:
             # All tiles of a picture, or none: only when the last is made is it accepted.
             examples = [
-                make_example(piece.pair, piece.key, name, variant, self._config, self._label_map)
-                for piece in read_pieces(row, self._label_map, self._config)
-                for variant in range(1 + self._config.augment_copies)
+                example
+                for piece in read_pieces(row, labels, config)
+                for example in make_examples(piece.pair, piece.key, name, copies, config, labels)
             ]
         except RejectError as error:
             self._rejected.inc()

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from segflow import scores
-from segflow.data import geotiff
+from segflow.data import contained, geotiff
 from segflow.data.masks import encode_mask
 from segflow.dataset import Dataset
 from segflow.errors import RejectError
@@ -160,8 +160,9 @@ class EvaluateWork:
         output.add_sums({"confusion": {str(i): n for i, n in enumerate(cells) if n}})
 
     def close(self) -> None:
-        """Ends the threads."""
+        """Ends the threads and the decoder processes."""
         self._pool.shutdown()
+        contained.close()
 
     def _groups(
         self, shard: Shard, rows: Sequence[Mapping[str, Any]], output: ShardOutput

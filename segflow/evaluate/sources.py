@@ -11,8 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from segflow.data.config import DecodeLimits, ReadingConfig
+from segflow.data.config import DecodeLimits
 from segflow.data.pair import read_pair
+from segflow.data.reading import ReadingConfig
 from segflow.data.records import decode_example, read_frames
 from segflow.dataset import Dataset
 from segflow.errors import RejectError, UsageError

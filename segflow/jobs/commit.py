@@ -48,7 +48,8 @@ def commit(job: Job, run: Run) -> Outcome:
             f"run {run.name}: {run.listed} rows planned, but {totals.accepted} accepted and "
             f"{totals.rejected} rejected; please report this as a bug"
         )
-    within_budget = totals.rejected <= run.allowed_rejects(job.max_reject_fraction)
+    allowed = run.allowed_rejects(job.max_reject_fraction, totals.rejected_by_code)
+    within_budget = totals.rejected <= allowed
     if within_budget or is_committed(job, run):
         _publish(job, run, records, totals)
         status = COMMITTED

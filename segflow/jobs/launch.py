@@ -106,7 +106,8 @@ class Launch:
         outcome = last_outcome(runs[-1])
         if outcome is None:
             return runs[-1]
-        within_budget = outcome.rejected <= runs[-1].allowed_rejects(self.job.max_reject_fraction)
+        allowed = runs[-1].allowed_rejects(self.job.max_reject_fraction, outcome.rejected_by_code)
+        within_budget = outcome.rejected <= allowed
         return runs[-1] if outcome.status == OVER_BUDGET and within_budget else None
 
     def _discard_superseded(self, kept: Run, console: Console) -> None:

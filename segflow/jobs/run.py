@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from segflow import storage
+from segflow.errors import RejectCode
 
 RUNS_FOLDER = "_runs"  # readers skip names that start with an underscore
 _START = "%Y%m%dT%H%M%S.%fZ"
@@ -62,13 +63,19 @@ class Run:
     versions: Mapping[str, str]
     notes: Mapping[str, Any]
 
-    def allowed_rejects(self, fraction: float) -> float:
+    def allowed_rejects(self, fraction: float, by_code: Mapping[str, int]) -> float:
         """How many rejects are within the budget: a share of all inputs that were found.
 
         Inputs that earlier runs have dealt with count too (`known`), or a single broken file
-        among a night's few new ones would hold up every night.
+        among a night's few new ones would hold up every night. Duplicates that are dropped do not
+        count against it: that was asked for.
+
+        Args:
+            fraction: The share.
+            by_code: The run's rejects by code.
         """
-        return fraction * (self.listed + int(self.notes.get("known", 0)))
+        asked_for = by_code.get(RejectCode.DUPLICATE_IMAGE, 0)
+        return fraction * (self.listed + int(self.notes.get("known", 0))) + asked_for
 
     @property
     def folder(self) -> Path:

@@ -18,6 +18,7 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from segflow.errors import JobError
 from segflow.jobs import worker
+from segflow.jobs.cores import available_cores
 from segflow.jobs.engine import RunShards
 from segflow.jobs.job import Job
 from segflow.jobs.run import Run
@@ -64,11 +65,6 @@ def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
         raise JobError(
             f"{cause}; finished shards are kept, run the same command to go on"
         ) from error
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _use_all_cores(options: PipelineOptions, flags: Sequence[str], shards: int) -> None:

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segflow import storage
-from segflow.data.config import DecodeLimits, require_range
+from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import MaskFormat
+from segflow.data.ranges import require_range
 from segflow.errors import UsageError
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from segflow import storage
-from segflow.data import geotiff
+from segflow.data import contained, geotiff
 from segflow.data.pair import read_image
 from segflow.errors import RejectError
 from segflow.jobs.job import Job, Totals
@@ -129,8 +129,9 @@ class LabelWork:
         output.add_sums(class_sums(done))
 
     def close(self) -> None:
-        """Ends the threads."""
+        """Ends the threads and the decoder processes."""
         self._pool.shutdown()
+        contained.close()
 
     def _label(self, rows: Sequence[Mapping[str, Any]]) -> list[Labelled | RejectError]:
         outcomes: list[Labelled | RejectError | None] = []

@@ -1,6 +1,6 @@
 """How images are read for a bundle: as those that it was trained on."""
 
-from segflow.data.config import ReadingConfig
+from segflow.data.reading import ReadingConfig
 from segflow.train.bundle import Bundle
 
 

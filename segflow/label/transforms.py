@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from segflow.data import contained
 from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import MaskFormat
 from segflow.data.pair import read_image
@@ -60,6 +61,9 @@ class _Segment(beam.DoFn):
         from segflow.label.predictor import load_bundle
 
         self._predictor = load_bundle(self._model, self._batch_size)
+
+    def teardown(self) -> None:
+        contained.close()
 
     def process(self, paths: Sequence[str]) -> Iterator[Any]:
         assert self._predictor is not None

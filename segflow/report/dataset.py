@@ -8,20 +8,25 @@ from typing import Any
 from segflow.data import mask_formats
 from segflow.data.records import Record
 from segflow.dataset import Dataset, Split
-from segflow.report import pictures, sections, tables
+from segflow.report import augmentation, leakage, pictures, sections, statistics, tables
+from segflow.report.inspection import Inspection, inspect
 from segflow.report.pictures import Card
+from segflow.report.refused import thumbnails
 from segflow.report.render import render
 from segflow.report.sections import Swatch
+from segflow.report.statistics import Odd
 from segflow.report.stored import read_records
 from segflow.report.tables import Tables
 
 _AUGMENTED_KEYS = 4  # rows of variants from the splits that have any
 _PLAIN_KEYS = 3  # from each other split
 _VARIANTS = 4  # of one key
+_ODD_MASKS = 3  # of each kind
 
 _COLUMNS = {
-    "index": "key VARCHAR, variant INT, split VARCHAR, shard VARCHAR, position INT, "
-    "class_pixels BIGINT[]",
+    "index": "key VARCHAR, variant INT, split VARCHAR, image_uri VARCHAR, image_sha256 VARCHAR, "
+    "source_height INT, source_width INT, shard VARCHAR, position INT, class_pixels BIGINT[], "
+    '"group" VARCHAR, image_phash VARCHAR',
     "rejects": sections.REJECTS_COLUMNS,
 }
 
@@ -56,6 +61,8 @@ def page(folder: Path) -> str:
     splits = [split for split in dataset.splits.values() if split.examples]
     with tables.opened(folder, record["files"], _COLUMNS) as opened:
         classes = _classes(opened, dataset, splits)
+        inspection = inspect(opened, dataset, _ODD_MASKS)
+        refused = sections.rejects(opened, record["inputs"]["by_code"])
         return render(
             "dataset.html",
             kind="dataset",
@@ -69,9 +76,34 @@ def page(folder: Path) -> str:
             absent=_absent(classes, splits),
             largest=max((s.share for _, row in classes for s in row), default=0) or 1,
             examples=[_examples(opened, dataset, split) for split in splits],
+            augmentations=augmentation.cards(opened, dataset),
             legend=sections.swatches(dataset.label_map),
-            rejects=sections.rejects(opened, record["inputs"]["by_code"]),
+            weights=record["class_weights"],
+            sizes=statistics.sizes(opened),
+            together=statistics.together(opened, dataset.label_map.names),
+            inspection=inspection,
+            suspicious=_suspicious(opened, dataset, inspection),
+            leaks=leakage.find(opened, dataset),
+            rejects=refused,
+            thumbnails=thumbnails(refused),
         )
+
+
+def _suspicious(
+    opened: Tables, dataset: Dataset, inspection: Inspection | None
+) -> list[tuple[Odd, list[Card]]]:
+    """Kinds of odd masks, each with cards of a few."""
+    kinds = statistics.odd_masks(opened, dataset.seed, _ODD_MASKS)
+    kinds += [inspection.specked] if inspection else []
+    return [(odd, _plain_cards(dataset, odd.rows)) for odd in kinds]
+
+
+def _plain_cards(dataset: Dataset, rows: Sequence[Mapping[str, Any]]) -> list[Card]:
+    records = read_records(dataset.folder, rows)
+    return [
+        _card({**row, "variant": 0}, record, dataset, augmented=False)
+        for row, record in zip(rows, records, strict=True)
+    ]
 
 
 def _classes(

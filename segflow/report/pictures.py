@@ -53,19 +53,24 @@ def decode_rgb(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"))
 
 
-def photo(rgb: NDArray[np.uint8], alt: str, label: str = "image") -> Picture:
-    """The image itself, uint8 [h, w, 3], reduced to at most `SIDE` pixels a side."""
-    return _jpeg(_reduce(rgb), alt, label)
+def photo(rgb: NDArray[np.uint8], alt: str, label: str = "image", side: int = SIDE) -> Picture:
+    """The image itself, uint8 [h, w, 3], reduced to at most `side` pixels a side."""
+    return _jpeg(_reduce(rgb, side), alt, label)
 
 
 def overlay(
-    rgb: NDArray[np.uint8], ids: NDArray[Any], label_map: LabelMap, alt: str, label: str
+    rgb: NDArray[np.uint8],
+    ids: NDArray[Any],
+    label_map: LabelMap,
+    alt: str,
+    label: str,
+    side: int = SIDE,
 ) -> Picture:
     """A mask, integers [h, w], in its classes' colours over its image, uint8 [h', w', 3].
 
     Ignored pixels are striped. The two sizes may differ: the mask follows the image.
     """
-    base = _reduce(rgb)
+    base = _reduce(rgb, side)
     small = _fit(ids, base)
     colors = _paint(small, label_map).astype(np.float32)
     weight = np.where(_outline(small), 1.0, _OPACITY)[..., None]
@@ -118,9 +123,9 @@ def comparison(
     )
 
 
-def _reduce(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _reduce(rgb: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
     image = Image.fromarray(rgb)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from segflow.label_map import LabelMap
 from segflow.report import plots
@@ -78,10 +79,18 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Confusio
     kept = np.sort(np.argsort(-totals, kind="stable")[:_MATRIX_CLASSES])
     return Confusion(
         names=[names[i] for i in kept],
-        rows=[[_cell(int(pixels[i, j]), int(totals[i])) for j in kept] for i in kept],
+        rows=grid(pixels[np.ix_(kept, kept)], totals[kept]),
         omitted=len(names) - len(kept),
         largest=_largest(pixels, totals, names),
     )
+
+
+def grid(pixels: NDArray[np.int64], totals: NDArray[np.int64]) -> list[list[Cell]]:
+    """The cells of a table [n][n] whose rows are shown as shares of `totals` [n]."""
+    return [
+        [_cell(n, total) for n in row]
+        for row, total in zip(pixels.tolist(), totals.tolist(), strict=True)
+    ]
 
 
 def rejects(opened: Tables, counts: Mapping[str, int]) -> list[Reject]:
@@ -127,7 +136,7 @@ def _cell(pixels: int, total: int) -> Cell:
 
 
 def _largest(
-    pixels: np.ndarray[Any, Any], totals: np.ndarray[Any, Any], names: Sequence[str]
+    pixels: NDArray[np.int64], totals: NDArray[np.int64], names: Sequence[str]
 ) -> list[tuple[str, str, int, float]]:
     wrong = pixels - np.diag(np.diag(pixels))
     order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]

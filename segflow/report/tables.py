@@ -22,6 +22,11 @@ class Tables:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """What the views lie in."""
+        return self._connection
+
     def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of a query as dictionaries; `$name` stands for a parameter."""
         result = self._connection.execute(sql, parameters)
@@ -66,6 +71,5 @@ def _definition(table: str, parts: list[Path], columns: str) -> str:
 
 
 def _literal(path: Path) -> str:
-    """A path as an SQL string and a pattern that matches it alone; `[*?` are legal in names."""
-    pattern = "".join(f"[{c}]" if c in "[*?" else c for c in str(path))
-    return "'" + pattern.replace("'", "''") + "'"
+    """A path as an SQL string."""
+    return "'" + storage.pattern_of(path).replace("'", "''") + "'"

@@ -2,10 +2,8 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
@@ -14,56 +12,30 @@ from segflow.errors import UsageError
 
 
 def class_weights(rule: str, dataset: Dataset) -> NDArray[np.float32] | None:
-    """The weight of each class in the loss, from the pixels of the training split.
-
-    `inverse_frequency`: all valid pixels / (number of classes * pixels of the class), so that the
-    mean weight of a pixel is 1. `median_frequency` (Eigen and Fergus 2015,
-    https://arxiv.org/abs/1411.4734): median(f) / f, f being the pixels of the class over all valid
-    pixels of those images in which it occurs, so that a class is not punished for being in few
-    images.
+    """The weight of each class in the loss.
 
     Args:
-        rule: `none`, `inverse_frequency`, `median_frequency`, or the path of a JSON or YAML file
-            {class name: weight}, taken as it is.
-        dataset: Where the pixels are counted.
+        rule: `inverse_frequency` or `median_frequency`, as `segflow.class_weights` has them and
+            the dataset's record gives them for its training split; `none`; or the path of a JSON
+            or YAML file {class name: weight}, taken as it is.
+        dataset: Whose record is read.
 
     Returns:
         float32 [num_classes], 0 for a class without pixels; None for `none`.
 
     Raises:
-        UsageError: The file is missing or is no table of all classes.
+        UsageError: The file is missing or is no table of all classes, or the training split has
+            only ignored pixels.
     """
     if rule == "none":
         return None
     if rule not in ("inverse_frequency", "median_frequency"):
         return _read_weights(Path(rule), dataset.label_map.names)
-    counts = _pixels_per_example(dataset)
-    pixels = counts.sum(0)
-    if rule == "inverse_frequency":
-        present = np.count_nonzero(pixels)
-        return _divide(np.full(len(pixels), pixels.sum() / present), pixels)
-    around = ((counts > 0) * counts.sum(1, keepdims=True)).sum(0)
-    frequency = pixels[pixels > 0] / around[pixels > 0]
-    return _divide(np.median(frequency) * around, pixels)
-
-
-def _pixels_per_example(dataset: Dataset) -> NDArray[np.int64]:
-    """Valid pixels of the stored training masks, int64 [examples, num_classes]."""
-    parts = [f["path"] for f in dataset.record["files"] if f["path"].startswith("index/")]
-    rows: list[list[int]] = []
-    for part in parts:
-        table = pq.read_table(
-            dataset.folder / part, columns=["class_pixels"], filters=[("split", "=", "train")]
-        )
-        rows += table["class_pixels"].to_pylist()
-    counts = np.array(rows, np.int64).reshape(len(rows), dataset.label_map.num_classes)
-    if not counts.any():
+    recorded = dataset.record["class_weights"][rule]
+    weights = np.array([recorded[str(c.id)] for c in dataset.label_map.classes], np.float32)
+    if not weights.any():
         raise UsageError(f"dataset {dataset.folder}: the split 'train' has only ignored pixels")
-    return counts
-
-
-def _divide(whole: NDArray[Any], part: NDArray[Any]) -> NDArray[np.float32]:
-    return np.divide(whole, part, out=np.zeros(len(part)), where=part > 0).astype(np.float32)
+    return weights
 
 
 def _read_weights(path: Path, names: tuple[str, ...]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ import keras
 import pyarrow.parquet as pq
 import pytest
 
+from segflow.data.augment_config import AugmentationConfig
 from segflow.data.command import ingest
 from segflow.data.config import IngestConfig
 from segflow.dataset import Dataset
@@ -110,6 +111,7 @@ def _ingest(pairs: DrawnDataset, resize: str, output: Path, runner: Sequence[str
         image_size="48x80",
         resize=resize,  # type: ignore[arg-type]
         augment_copies=2,
+        augmentation=AugmentationConfig(preset="strong"),
         shard_size=8,
         max_reject_fraction=0.2,
         output=str(output),

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segflow.data import contained
 from segflow.data.annotations import labelme
 from segflow.data.annotations.drawing import Drawing
 from segflow.data.config import DecodeLimits
-from segflow.data.masks import decode_raw_mask, look_up, values_to_ids
+from segflow.data.masks import look_up, values_to_ids
 from segflow.errors import RejectCode, RejectError
 from segflow.label_map import LabelMap
 
@@ -118,7 +119,7 @@ def _panoptic_mask(segments: Mapping[str, int], source: MaskSource) -> NDArray[A
 
 
 def _colors(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
-    colors = decode_raw_mask(data, limits)
+    colors = contained.decode_raw_mask(data, limits)
     if colors.ndim != 3:
         raise RejectError(RejectCode.UNSUPPORTED_FORMAT, "expected an RGB file, found one channel")
     return colors

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as pycocotools_mask
 
+from segflow.data import contained
 from segflow.data.config import DecodeLimits
-from segflow.data.masks import decode_raw_mask
 from segflow.errors import RejectError
 
 Mask = NDArray[np.bool_]
@@ -167,7 +167,7 @@ def _png(shape: Mapping[str, Any], size: tuple[int, int]) -> Mask:
     left, top = (int(v) for v in shape["box"])
     data = base64.b64decode(shape["png"], validate=True)
     try:
-        values = decode_raw_mask(data, DecodeLimits(max_pixels=4 * size[0] * size[1]))
+        values = contained.decode_raw_mask(data, DecodeLimits(max_pixels=4 * size[0] * size[1]))
     except RejectError as error:
         raise ValueError(f"its mask is broken: {error}") from error
     part = np.asarray(values.any(axis=2) if values.ndim == 3 else values > 0)

@@ -24,6 +24,8 @@ class SourceFile:
         split: None where the data set does not say.
         annotation: For a mask: what to draw, or how to read the file; see
             `segflow.data.annotations`. None: the file holds values or colours.
+        group: What must not straddle splits: a video, a patient, a flight. None: the image
+            stands alone.
     """
 
     role: Literal["image", "mask"]
@@ -31,6 +33,7 @@ class SourceFile:
     key: str
     split: str | None = None
     annotation: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)

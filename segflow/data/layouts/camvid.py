@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Literal
 
 from segflow.data.layouts.base import SourceFile, SourcePaths, require_no_masks
-from segflow.data.listing import list_files
+from segflow.data.listing import Listed, list_files
 from segflow.errors import UsageError
 from segflow.label_map import LabelClass, LabelMap
 
@@ -41,7 +42,7 @@ class CamVid:
         return f"it holds {splits[0]}/ and {splits[0]}{_ANNOTATIONS}/"
 
     def sources(self, paths: SourcePaths) -> Iterator[SourceFile]:
-        """Image and mask files of each split; keys are `split/stem`."""
+        """Image and mask files of each split; keys are `split/stem`, sequences are groups."""
         root = require_no_masks(self.name, paths)
         splits = _splits(root)
         if not splits:
@@ -51,14 +52,21 @@ class CamVid:
             )
         for split in splits:
             for file in list_files(str(root / split), "--images"):
-                yield SourceFile("image", file, f"{split}/{file.key}", split)
+                yield _source("image", file, split)
             for file in list_files(str(root / (split + _ANNOTATIONS)), "--images"):
-                yield SourceFile("mask", file, f"{split}/{file.key}", split)
+                yield _source("mask", file, split)
 
     def label_map(self, paths: SourcePaths) -> LabelMap | None:
         """The eleven classes of SegNet's version; 11 is void."""
         classes = tuple(LabelClass(i, name, rgb) for i, (name, rgb) in enumerate(_CLASSES))
         return LabelMap(classes, ignore_id=11, source="CamVid's own label map")
+
+
+def _source(role: Literal["image", "mask"], file: Listed, split: str) -> SourceFile:
+    """Names begin with the sequence: `0016E5_08159`."""
+    sequence, underscore, _ = PurePath(file.key).name.partition("_")
+    group = sequence if underscore and sequence else None
+    return SourceFile(role, file, f"{split}/{file.key}", split, group=group)
 
 
 def _splits(root: Path) -> list[str]:

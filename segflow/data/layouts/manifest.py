@@ -16,7 +16,7 @@ from segflow.errors import RejectCode, UsageError
 from segflow.label_map import LabelMap
 
 _COLUMNS = ("image", "mask")
-_OPTIONAL = ("key", "split")
+_OPTIONAL = ("key", "split", "group")
 _BATCH = 8192  # rows
 
 Row = Mapping[str, Any]
@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Manifest:
-    """Columns image and mask, and optional key and split; other columns are left alone."""
+    """Columns image and mask, and optional key, split and group; other columns are left alone."""
 
     name: str = "manifest"
 
@@ -64,14 +64,15 @@ class Manifest:
 
 def _pair(row: Row, number: int, root: Path, *, confined: bool) -> Iterator[SourceFile]:
     texts = {name: _text(row, name, number) for name in (*_COLUMNS, *_OPTIONAL)}
-    image, mask, split = texts["image"], texts["mask"], texts["split"]
+    image, mask = texts["image"], texts["mask"]
+    split, group = texts["split"], texts["group"]
     key = texts["key"] or (_key(image, root) if image else f"row {number}")
     if image:
         file = list_entry(root, image, key, RejectCode.MISSING_IMAGE, confined)
-        yield SourceFile("image", file, key, split)
+        yield SourceFile("image", file, key, split, group=group)
     if mask:
         file = list_entry(root, mask, key, RejectCode.MISSING_MASK, confined)
-        yield SourceFile("mask", file, key, split)
+        yield SourceFile("mask", file, key, split, group=group)
     if not image and not mask:
         raise ValueError(f"row {number} names neither an image nor a mask")
 
@@ -99,8 +100,8 @@ def _require_columns(found: Any, where: str) -> None:
     names = [str(name) for name in found or ()]
     if missing := [name for name in _COLUMNS if name not in names]:
         raise ValueError(
-            f"{where} has no column {missing[0]!r}; expected image, mask and optional key, split; "
-            f"found {', '.join(names) or 'nothing'}"
+            f"{where} has no column {missing[0]!r}; expected image, mask and optional key, split, "
+            f"group; found {', '.join(names) or 'nothing'}"
         )
 
 

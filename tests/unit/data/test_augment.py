@@ -1,180 +1,187 @@
-"""Augmented copies: every choice from a seed, image and mask through one geometry."""
+"""The choices of an augmented copy: every one from a seed, recorded and read back."""
+
+import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from segflow.data.augment import Augmentation, apply, choose
-from segflow.data.config import AugmentationConfig
+from segflow.data.augment import Augmentation, choose, strongest
+from segflow.data.augment_config import PRESETS, AugmentationConfig
+from tests.unit.data.augmented import augmentations, scene
 
-IGNORED = 255
-IDENTITY = Augmentation(
-    mirror=False,
-    upside_down=False,
-    rotation=0.0,
-    zoom=1.0,
-    brightness=1.0,
-    contrast=1.0,
-    saturation=1.0,
-)
-CONFIG = AugmentationConfig(flip_vertical=0.5, rotation=90, zoom=(0.5, 2.0))
+STRONG = AugmentationConfig(preset="strong")
+MASK = scene()[1]
 
 
-def _changed(**choices: object) -> Augmentation:
-    return Augmentation(**{**vars(IDENTITY), **choices})
+def _choose(config=STRONG, seed=0, key="a", variant=1, mask=MASK, classes=3) -> Augmentation:
+    return choose(config, seed, key, variant, mask, classes)
 
 
-def _scene(height: int = 30, width: int = 40) -> tuple[np.ndarray, np.ndarray]:
-    """Three ids in lopsided regions, and the same ids as grey values of an image."""
-    mask = np.zeros((height, width), np.uint8)
-    mask[: height // 3, : width // 2] = 1
-    mask[height // 2 :, width // 4 : width // 2] = 2
-    return np.repeat((mask * 100)[..., None], 3, axis=2), mask
+def _always(**ranges: object) -> AugmentationConfig:
+    return AugmentationConfig(preset="none", **ranges)
 
 
 def test_one_seed_gives_one_choice_and_other_keys_others():
-    assert choose(CONFIG, 1, "a", 1) == choose(CONFIG, 1, "a", 1)
+    assert _choose() == _choose()
 
-    choices = {choose(CONFIG, s, k, v) for s in (1, 2) for k in ("a", "b") for v in (1, 2)}
+    choices = {_choose(seed=s, key=k, variant=v) for s in (1, 2) for k in "ab" for v in (1, 2)}
     assert len(choices) == 8
 
 
 def test_a_choice_is_the_same_on_every_machine():
     """Written down: a dataset made today must come out the same tomorrow."""
-    chosen = choose(AugmentationConfig(), 7, "street/0001", 1)
+    chosen = [_choose(STRONG, 7, "street/0001", variant).to_json() for variant in (1, 8)]
 
-    assert (chosen.mirror, chosen.upside_down) == (False, False)
-    assert chosen.rotation == pytest.approx(4.568827235)
-    assert chosen.zoom == pytest.approx(0.9579409967)
-    assert chosen.brightness == pytest.approx(1.0750762978)
-
-
-@given(st.integers(), st.text(), st.integers(1, 100))
-def test_choices_stay_within_the_config(seed, key, variant):
-    config = AugmentationConfig(
-        flip_horizontal=0, rotation=30, zoom=(0.5, 1.5), brightness=0.1, contrast=0, saturation=1
-    )
-
-    chosen = choose(config, seed, key, variant)
-
-    assert not chosen.mirror
-    assert -30 <= chosen.rotation <= 30
-    assert 0.5 <= chosen.zoom <= 1.5
-    assert 0.9 <= chosen.brightness <= 1.1
-    assert chosen.contrast == 1
-    assert 0 <= chosen.saturation <= 2
+    assert chosen == [
+        '{"brightness":1.05909,"contrast":0.893794,"crop":[0.276932,0.656818,0.343182],'
+        '"cutout":[0.36733,0.803843,0.290293],"noise":1.992685,"noise_seed":3126318147,'
+        '"rotation":-20.096273}',
+        '{"brightness":0.735192,"contrast":1.195787,"crop":[0.057643,0.355988,0.644012],'
+        '"flip_horizontal":true,"hue":-18.201476,"rotation":-6.18415,"saturation":1.421999,'
+        '"zoom":1.877836}',
+    ]
 
 
-def test_flips_happen_as_often_as_asked_for():
-    chosen = [choose(AugmentationConfig(flip_horizontal=0.25), 0, str(i), 1) for i in range(800)]
+def test_an_operation_that_is_turned_off_leaves_the_others_as_they_were():
+    without = AugmentationConfig(preset="strong", brightness_probability=0)
 
-    assert 0.2 < np.mean([c.mirror for c in chosen]) < 0.3
-    assert not any(c.upside_down for c in chosen)
+    for number in range(20):
+        whole, less = (_choose(config, key=str(number)) for config in (STRONG, without))
+        assert {**vars(whole), "brightness": 1.0} == vars(less)
+
+
+@given(st.integers(), st.text(), st.integers(1, 100), st.sampled_from(sorted(PRESETS)))
+def test_choices_stay_within_the_config(seed, key, variant, preset):
+    config = AugmentationConfig(preset=preset)
+    chosen = _choose(config, seed, key, variant)
+
+    defaults = {f.name: f.default for f in fields(Augmentation)}
+    for name, value in vars(chosen).items():
+        operation = config.operations.get(name)
+        if name == "noise_seed" or value == defaults[name]:
+            continue
+        assert operation is not None
+        if name in ("brightness", "contrast", "saturation"):
+            value -= 1
+        at = value[2] if isinstance(value, tuple) else value
+        assert operation.low - 1e-6 <= at <= operation.high + 1e-6
+
+
+def test_an_operation_happens_as_often_as_asked_for():
+    config = AugmentationConfig(preset="none", flip_horizontal=0.25, hue=5.0, hue_probability=0.5)
+    chosen = [_choose(config, key=str(i)) for i in range(800)]
+
+    assert 0.2 < np.mean([c.flip_horizontal for c in chosen]) < 0.3
+    assert 0.45 < np.mean([c.hue != 0 for c in chosen]) < 0.55
+    assert not any(c.flip_vertical for c in chosen)
 
 
 def test_enlarging_and_shrinking_are_as_likely():
-    config = AugmentationConfig(zoom=(0.5, 2.0))
-    zooms = [choose(config, 0, str(i), 1).zoom for i in range(800)]
+    config = _always(zoom=(0.5, 2.0))
+    zooms = [_choose(config, key=str(i)).zoom for i in range(800)]
 
     assert 0.45 < np.mean([zoom > 1 for zoom in zooms]) < 0.55
 
 
-def test_the_identity_changes_nothing():
-    image, mask = _scene()
+def test_a_crop_lies_inside_the_picture_and_is_of_the_size_asked_for():
+    crops = [_choose(_always(crop=(0.2, 0.8)), key=str(i)).crop for i in range(200)]
 
-    new_image, new_mask = apply(IDENTITY, image, mask, IGNORED)
-
-    assert np.array_equal(new_image, image)
-    assert np.array_equal(new_mask, mask)
-
-
-@pytest.mark.parametrize(
-    ("choices", "expected"),
-    [
-        ({"mirror": True}, lambda a: a[:, ::-1]),
-        ({"upside_down": True}, lambda a: a[::-1]),
-        ({"mirror": True, "upside_down": True}, lambda a: a[::-1, ::-1]),
-        ({"rotation": 90.0}, lambda a: np.rot90(a)),
-        ({"rotation": -90.0}, lambda a: np.rot90(a, -1)),
-        ({"rotation": 180.0}, lambda a: a[::-1, ::-1]),
-    ],
-)
-def test_flips_and_quarter_turns_move_every_pixel_to_its_place(choices, expected):
-    image, mask = _scene(32, 32)
-
-    new_image, new_mask = apply(_changed(**choices), image, mask, IGNORED)
-
-    assert np.array_equal(new_mask, expected(mask))
-    # Pillow drops the fraction of what the sine of 180 degrees leaves: one grey value at most.
-    assert np.abs(new_image.astype(int) - expected(image)).max() <= ("rotation" in choices)
+    for left, top, side in crops:
+        assert 0.2 <= side <= 0.8
+        assert min(left, top) >= 0
+        assert max(left, top) + side <= 1 + 1e-6
+    assert min(side for _, _, side in crops) < 0.3 < 0.7 < max(side for _, _, side in crops)
 
 
-def test_zooming_out_leaves_an_ignored_black_border():
-    image, mask = np.full((20, 20, 3), 90, np.uint8), np.ones((20, 20), np.uint8)
-
-    new_image, new_mask = apply(_changed(zoom=0.5), image, mask, IGNORED)
-
-    assert (new_mask[5:15, 5:15] == 1).all()
-    assert (new_mask == IGNORED).sum() == 300
-    assert (new_image[new_mask == IGNORED] == 0).all()
-    assert (new_image[6:14, 6:14] == 90).all()
+def _share_that_see(mask: np.ndarray, row: int, column: int, rarity: float) -> float:
+    config = _always(crop=(0.25, 0.25), crop_rarity=rarity)
+    y, x = (row + 0.5) / mask.shape[0], (column + 0.5) / mask.shape[1]
+    crops = [_choose(config, key=str(i), mask=mask).crop for i in range(400)]
+    seen = [left <= x <= left + side and top <= y <= top + side for left, top, side in crops]
+    return float(np.mean(seen))
 
 
-@given(
-    mirror=st.booleans(),
-    upside_down=st.booleans(),
-    rotation=st.floats(-180, 180),
-    zoom=st.floats(0.4, 2.5),
-)
-def test_ids_drawn_into_the_image_are_found_where_the_mask_has_them(**choices):
-    image, mask = _scene()
+def test_crops_favour_a_rare_class_the_more_the_higher_the_rarity():
+    mask = np.zeros((40, 40), np.uint8)
+    mask[30, 9] = 1  # one pixel in 1600
 
-    new_image, new_mask = apply(_changed(**choices), image, mask, IGNORED)
+    shares = [_share_that_see(mask, 30, 9, rarity) for rarity in (0.0, 1.0, 2.0)]
 
-    around = np.lib.stride_tricks.sliding_window_view(new_mask, (5, 5))
-    new_image, new_mask = new_image[2:-2, 2:-2, 0], new_mask[2:-2, 2:-2]
-    sure = (around == new_mask[..., None, None]).all((2, 3)) & (new_mask != IGNORED)
-    assume(sure.any())
-    assert np.array_equal(new_image[sure], new_mask[sure] * 100)
+    assert shares[0] < 0.2
+    assert 0.45 < shares[1] < 0.65
+    assert shares[2] > 0.95
 
 
-@given(st.integers(), st.integers(1, 9))
-def test_no_id_is_invented_and_16_bit_ids_survive(seed, variant):
-    rng = np.random.default_rng(seed % 2**32)
-    mask = rng.choice(np.array([0, 300, 40_000], np.uint16), (16, 20))
-    image = np.zeros((16, 20, 3), np.uint8)
+def test_crops_do_not_favour_what_is_ignored():
+    mask = np.zeros((40, 40), np.uint8)
+    mask[30, 9] = 255
 
-    _, moved = apply(choose(CONFIG, seed, "a", variant), image, mask, 65535)
-
-    assert moved.dtype == np.uint16
-    assert moved.shape == mask.shape
-    assert set(np.unique(moved)) <= {0, 300, 40_000, 65535}
+    assert _share_that_see(mask, 30, 9, 2.0) < 0.2
 
 
-def test_one_choice_gives_one_result():
-    image, mask = _scene()
-    chosen = choose(CONFIG, 3, "a", 1)
+def test_a_mask_of_ignored_pixels_alone_is_cropped_anywhere():
+    chosen = _choose(_always(crop=(0.5, 0.5)), mask=np.full((8, 8), 65535, np.uint16))
 
-    first, second = (apply(chosen, image, mask, IGNORED) for _ in range(2))
+    assert chosen.crop[2] == 0.5
 
-    assert np.array_equal(first[0], second[0])
-    assert np.array_equal(first[1], second[1])
+
+def test_a_hole_may_reach_beyond_the_border():
+    holes = [_choose(_always(cutout=(0.3, 0.3)), key=str(i)).cutout for i in range(100)]
+
+    assert min(left for left, _, _ in holes) < 0
+    assert max(top + side for _, top, side in holes) > 1
+    assert all(0 <= left + side / 2 <= 1 for left, _, side in holes)
+
+
+@given(augmentations)
+def test_a_record_reads_back_equal(augmentation):
+    assert Augmentation.from_json(augmentation.to_json()) == augmentation
+
+
+def test_a_record_says_what_happens_and_nothing_else():
+    assert Augmentation().to_json() == "{}"
+    assert json.loads(Augmentation(zoom=1.5, cutout=(0.1, 0.2, 0.3), grey=True).to_json()) == {
+        "zoom": 1.5,
+        "cutout": [0.1, 0.2, 0.3],
+        "grey": True,
+    }
 
 
 @pytest.mark.parametrize(
-    ("choices", "expected"),
+    "text",
     [
-        ({"brightness": 0.5}, [50, 25, 100]),
-        ({"brightness": 2.0}, [200, 100, 255]),
-        ({"saturation": 0.0}, [82, 82, 82]),
-        ({"contrast": 0.0}, [82, 82, 82]),
+        "",
+        "[]",
+        '{"rotate": 3}',
+        '{"rotation": "3"}',
+        '{"rotation": NaN}',
+        '{"rotation": true}',
+        '{"grey": 1}',
+        '{"jpeg": 3.5}',
+        '{"crop": [0, 1]}',
+        '{"crop": [0, 1, Infinity]}',
     ],
 )
-def test_colours_change_in_the_image_alone(choices, expected):
-    image, mask = np.full((4, 4, 3), (100, 50, 200), np.uint8), np.ones((4, 4), np.uint8)
+def test_what_is_no_record_is_refused(text):
+    with pytest.raises(ValueError, match=r"not a recorded augmentation|Expecting value"):
+        Augmentation.from_json(text)
 
-    new_image, new_mask = apply(_changed(**choices), image, mask, IGNORED)
 
-    assert np.abs(new_image[0, 0].astype(int) - expected).max() <= 1
-    assert np.array_equal(new_mask, mask)
+@pytest.mark.parametrize(
+    ("ranges", "alone"),
+    [
+        ({"rotation": 20.0}, Augmentation(rotation=20.0)),
+        ({"brightness": 0.3}, Augmentation(brightness=1.3)),
+        ({"zoom": (0.5, 1.5)}, Augmentation(zoom=0.5)),
+        ({"zoom": (0.8, 2.0)}, Augmentation(zoom=2.0)),
+        ({"jpeg": (20, 90)}, Augmentation(jpeg=20)),
+        ({"crop": (0.5, 1.0)}, Augmentation(crop=(0.25, 0.25, 0.5))),
+        ({"grey": 0.1}, Augmentation(grey=True)),
+    ],
+)
+def test_the_strongest_of_an_operation(ranges, alone):
+    config = _always(**ranges)
+    assert [strongest(*item) for item in config.operations.items()] == [alone]

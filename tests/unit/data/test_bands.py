@@ -8,8 +8,8 @@ import pytest
 
 from segflow import hashing
 from segflow.data.bands import BandCutter, rows_of, windowed_header
-from segflow.data.config import DecodeLimits, ExampleConfig, TileConfig
-from segflow.data.tiles import Grid
+from segflow.data.config import DecodeLimits, ExampleConfig
+from segflow.data.tiles import Grid, TileConfig
 from tests import giants
 from tests.unit.data.pictures import encode, photo
 
@@ -45,7 +45,7 @@ def test_a_giant_becomes_bands_that_fill_a_shard_at_most(giant, tiles_per_shard,
 
     assert [row["tile_rows"] for row in cut] == rows
     assert [row["examples"] for row in cut] == [11 * n for n in rows]
-    assert {row["image_sha256"] for row in cut} == {hashing.sha256_file(giant)}
+    assert {row["planned_sha256"] for row in cut} == {hashing.sha256_file(giant)}
     assert 1000 <= sum(row["weight"] for row in cut) < 1000 + len(cut)
     grid = Grid.over((200, 330), (32, 32), TileConfig())
     assert [number for row in cut for number in rows_of(row, grid)] == list(range(7))
@@ -57,7 +57,11 @@ def test_what_is_read_whole_stays_one_row_that_knows_how_many_tiles_it_makes(tmp
 
     for path, config in ((small, _config()), (giant, _config(limits=DecodeLimits()))):
         (row,) = _cut(path, config, tiles_per_shard=1)
-        assert (row["first_tile_row"], row["tile_rows"], row["image_sha256"]) == (None, None, None)
+        assert (row["first_tile_row"], row["tile_rows"], row["planned_sha256"]) == (
+            None,
+            None,
+            None,
+        )
         assert row["examples"] == (6 if path == small else 77)
         grid = Grid.over((65, 64), (32, 32), TileConfig())
         assert list(rows_of(row, grid)) == [0, 1, 2]

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from segflow.data.augment_config import AugmentationConfig
 from segflow.data.config import (
-    AugmentationConfig,
     DecodeLimits,
     ExampleConfig,
     IngestConfig,
-    TileConfig,
     parse_image_size,
     parse_splits,
 )
+from segflow.data.tiles import TileConfig
 from segflow.errors import UsageError
 
 
@@ -44,37 +44,8 @@ def _ingest(**changes: object) -> IngestConfig:
         (lambda: DecodeLimits(max_pixels=10**9), r"--limits\.max-pixels .* found 1000000000"),
         (lambda: DecodeLimits(max_bytes=0), r"--limits\.max-bytes must be at least 1, found 0"),
         (
-            lambda: AugmentationConfig(flip_horizontal=1.1),
-            r"--augmentation\.flip-horizontal must be 0 to 1, found 1\.1",
-        ),
-        (
-            lambda: AugmentationConfig(flip_vertical=-0.1),
-            r"--augmentation\.flip-vertical must be 0 to 1, found -0\.1",
-        ),
-        (
-            lambda: AugmentationConfig(rotation=181),
-            r"--augmentation\.rotation must be 0 to 180, found 181",
-        ),
-        (
-            lambda: AugmentationConfig(brightness=2),
-            r"--augmentation\.brightness must be 0 to 1, found 2",
-        ),
-        (
-            lambda: AugmentationConfig(contrast=float("nan")),
-            r"--augmentation\.contrast must be 0 to 1, found nan",
-        ),
-        (
-            lambda: AugmentationConfig(saturation=-1),
-            r"--augmentation\.saturation must be 0 to 1, found -1",
-        ),
-        (
-            lambda: AugmentationConfig(zoom=(1.2, 0.8)),
-            r"--augmentation\.zoom must be a smaller and a larger .* found 1\.2 0\.8",
-        ),
-        (lambda: AugmentationConfig(zoom=(0, 1)), r"--augmentation\.zoom .* found 0 1"),
-        (
-            lambda: AugmentationConfig(zoom=(1, float("inf"))),
-            r"--augmentation\.zoom .* found 1 inf",
+            lambda: _ingest(augment_copies=2, augmentation=AugmentationConfig(preset="none")),
+            r"--augment-copies 2 with --augmentation\.preset none would store copies that change",
         ),
     ],
 )
@@ -143,6 +114,7 @@ def test_what_only_says_where_and_when_to_refuse_is_not_recorded():
         {"resize": "letterbox"},
         {"augment_copies": 1},
         {"augmentation": AugmentationConfig(rotation=1)},
+        {"augmentation": AugmentationConfig(preset="aerial")},
         {"image_format": "png"},
         {"jpeg_quality": 94},
         {"seed": 1},
@@ -167,3 +139,21 @@ def test_addresses_are_recorded_absolute(monkeypatch, tmp_path):
 
     assert recorded["images"] == str(Path(tmp_path, "i"))
     assert all(Path(recorded[name]).is_absolute() for name in ("images", "masks", "label_map"))
+
+
+def test_the_settings_of_examples_read_back_from_what_is_recorded():
+    config = _ingest(
+        resize="letterbox",
+        image_format="png",
+        augment_copies=1,
+        augmentation=AugmentationConfig(preset="strong", zoom=(1.0, 1.5)),
+        limits=DecodeLimits(max_pixels=100),
+        seed=3,
+    )
+
+    read = ExampleConfig.from_recorded(config.recorded())
+
+    assert read.augmentation == config.augmentation.resolved()
+    for name in ("size", "resize", "image_format", "jpeg_quality", "augment_copies", "limits"):
+        assert getattr(read, name) == getattr(config, name)
+    assert read.seed == 3

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from segflow.data.config import DecodeLimits, ReadingConfig
+from segflow.data.config import DecodeLimits
 from segflow.data.decode import FORMATS, decode_rgb, open_image
 from segflow.data.masks import decode_raw_mask
+from segflow.data.reading import ReadingConfig
 from segflow.errors import RejectCode, RejectError
 from tests.unit.data.pictures import (
     LIMITS,

@@ -12,9 +12,10 @@ from PIL import Image
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine, from_origin
 
-from segflow.data import geotiff, tiff
-from segflow.data.config import DecodeLimits, ReadingConfig
-from segflow.data.decode import decode_rgb, ground_resolution
+from segflow.data import contained, geotiff, tiff
+from segflow.data.config import DecodeLimits
+from segflow.data.decode import decode_rgb
+from segflow.data.reading import ReadingConfig
 from segflow.errors import RejectCode, RejectError, UsageError
 from tests.unit.data import pictures
 from tests.unit.data.pictures import LIMITS
@@ -142,7 +143,7 @@ def test_without_rasterio_one_line_says_what_to_install(monkeypatch):
     error = _refused(data)
     assert error.code == RejectCode.UNSUPPORTED_FORMAT
     assert "pip install 'segflow[geo]'" in str(error)
-    assert ground_resolution(_geotiff_of_utm) is None
+    assert geotiff.ground_resolution(_geotiff_of_utm) is None
 
 
 @pytest.mark.parametrize(
@@ -159,14 +160,36 @@ def test_without_rasterio_one_line_says_what_to_install(monkeypatch):
 def test_the_ground_resolution_is_the_side_of_a_pixel_in_metres(crs, transform, expected):
     data = _geotiff(_bands(3), crs=crs, transform=transform)
 
-    found = ground_resolution(data)
+    found = geotiff.ground_resolution(data)
 
     assert found == (None if expected is None else pytest.approx(expected, rel=1e-9))
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "PNG"])
 def test_pictures_without_a_place_have_no_ground_resolution(kind):
-    assert ground_resolution(pictures.encode(pictures.photo(), kind)) is None
+    assert contained.ground_resolution(pictures.encode(pictures.photo(), kind), LIMITS) is None
+
+
+def test_the_ground_resolution_is_read_where_it_can_do_no_harm(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(_geotiff_of_utm)
+
+    for source in (_geotiff_of_utm, str(path)):
+        assert contained.ground_resolution(source, LIMITS) == pytest.approx(0.5)
+
+
+def test_rows_are_read_where_they_can_do_no_harm(tmp_path):
+    bands = _bands(3)
+    path = tmp_path / "a.tif"
+    path.write_bytes(_geotiff(bands, photometric="RGB"))
+
+    rows = contained.image_rows(str(path), 2, 3, LIMITS, ReadingConfig(bands="3,2,1"))
+    assert np.array_equal(rows, np.moveaxis(bands[::-1, 2:5], 0, -1))
+    assert np.array_equal(contained.mask_rows(str(path), 0, 6, LIMITS), np.moveaxis(bands, 0, -1))
+    with pytest.raises(RejectError, match="header is broken"):
+        contained.mask_rows("/dev/null", 0, 6, LIMITS)
+    with pytest.raises(FileNotFoundError):
+        contained.mask_rows(str(tmp_path / "none"), 0, 6, LIMITS)
 
 
 _VRT = """<VRTDataset rasterXSize="5" rasterYSize="6"><VRTRasterBand dataType="Byte" band="1">

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from segflow.data.config import AugmentationConfig, ExampleConfig
+from segflow.data.augment_config import AugmentationConfig
+from segflow.data.config import ExampleConfig
 from segflow.data.masks import decode_raw_mask
-from segflow.data.pair import Pair, count_pixels, make_example, read_pair, read_source
+from segflow.data.pair import Pair, count_pixels, make_examples, read_pair, read_source
 from segflow.data.records import encode_example
 from segflow.errors import RejectCode, RejectError
 from segflow.label_map import LabelClass, LabelMap
@@ -48,7 +49,8 @@ def _config(**changes: object) -> ExampleConfig:
 
 
 def _example(pair: Pair, variant: int = 0, **changes: object):
-    return make_example(pair, "key", "a.jpg", variant, _config(**changes), LABELS)
+    config = _config(**changes)
+    return list(make_examples(pair, "key", "a.jpg", variant, config, LABELS))[variant]
 
 
 def _refused(row: dict) -> RejectError:
@@ -190,7 +192,7 @@ def test_16_bit_ids_are_stored_in_16_bits():
     mask[0, 0] = 300
     labels = LabelMap(tuple(LabelClass(i, str(i)) for i in range(301)), ignore_id=65535)
 
-    example = make_example(_pair(mask), "key", "a", 0, _config(), labels)
+    example = next(make_examples(_pair(mask), "key", "a", 0, _config(), labels))
 
     assert np.array_equal(decode_raw_mask(example.record.mask, LIMITS), mask)
     assert example.class_pixels[300] == 1

@@ -1,18 +1,18 @@
 """Plans of pairs: what pairs, what is refused and why, splits that data added later leave alone."""
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from segflow.data.layouts import SourcePaths
 from segflow.data.layouts.camvid import CamVid
 from segflow.data.layouts.paired import Paired
-from segflow.data.planning import PairPlan, choose_split, sample_rows
+from segflow.data.planning import PairPlan, sample_rows
+from segflow.data.splits import choose_split
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
 
@@ -46,6 +46,14 @@ def _plan(root: Path, run: str = "run", **changes: object) -> tuple[Planned, lis
     return planned, rows
 
 
+def _splits_of(folder: Path, planned: Planned) -> dict[str, str]:
+    """The split of each key: shards are row groups, in the order of the splits."""
+    shards = (split for split, n in planned.summary.groups.items() for _ in range(n))
+    with pq.ParquetFile(folder / "plan/part-00000.parquet") as file:
+        keys = [file.read_row_group(i)["key"].to_pylist() for i in range(file.num_row_groups)]
+    return {k: split for split, found in zip(shards, keys, strict=True) for k in found}
+
+
 def _pairs(root: Path, *stems: str) -> Path:
     return _touch(root, *(f"{d}/{s}.png" for s in stems for d in ("images", "masks")))
 
@@ -55,6 +63,7 @@ def test_a_row_holds_both_addresses_with_sizes_and_times(tmp_path):
 
     assert row == {
         "key": "a",
+        "group": None,
         "image_uri": str(tmp_path / "images/a.png"),
         "image_bytes": len("images/a.png"),
         "image_mtime_ns": 1,
@@ -174,6 +183,48 @@ def test_rows_are_grouped_by_split_and_cut_into_shards(tmp_path):
     }
 
 
+def test_groups_stay_in_one_split_whatever_is_added(tmp_path):
+    pattern = re.compile(r"^(\w)_")
+    _pairs(tmp_path, *(f"{group}_{i}" for group in "abcdefgh" for i in range(3)))
+    planned, _ = _plan(tmp_path, "before", group_pattern=pattern)
+    before = _splits_of(tmp_path / "before", planned)
+    _pairs(tmp_path, *(f"{group}_{i}" for group in "defghijklmnopqrstuvw" for i in range(3, 6)))
+    planned, rows = _plan(tmp_path, "after", group_pattern=pattern)
+    after = _splits_of(tmp_path / "after", planned)
+
+    assert all(row["group"] == row["key"][0] for row in rows)
+    assert len({(key[0], split) for key, split in after.items()}) == len("abcdefghijklmnopqrstuvw")
+    assert before.items() < after.items()
+    assert len(set(after.values())) > 1
+
+
+def test_a_pattern_overrides_the_layouts_own_groups(tmp_path):
+    _touch(tmp_path, *(f"train{kind}/0016E5_{i}.png" for kind in ("", "annot") for i in "12"))
+    camvid = {"layout": CamVid(), "paths": SourcePaths(str(tmp_path))}
+
+    own = [row["group"] for row in _plan(tmp_path, "own", **camvid)[1]]
+    alone = _plan(tmp_path, "alone", **camvid, group_pattern=re.compile("(.+)"))[1]
+
+    assert own == ["0016E5", "0016E5"]
+    assert {row["group"] for row in alone} == {"train/0016E5_1", "train/0016E5_2"}
+
+
+def test_a_key_without_a_group_is_an_error_that_names_it(tmp_path):
+    _pairs(tmp_path, "a_1", "stray")
+
+    with pytest.raises(UsageError, match=r"no group in the key 'stray'.*\|\(\.\+\)"):
+        _plan(tmp_path, group_pattern=re.compile(r"^(\w)_"))
+
+
+def test_what_must_not_be_read_needs_no_group(tmp_path):
+    _touch(_pairs(tmp_path, "a_1"), "secret.png")
+    (tmp_path / "images/link.png").symlink_to("../secret.png")
+
+    _, rows = _plan(tmp_path, group_pattern=re.compile(r"^(\w)_"))
+
+    assert {row["key"]: row["group"] for row in rows} == {"a_1": "a", "link": None}
+
+
 def test_an_empty_split_is_still_named(tmp_path):
     planned, _ = _plan(_pairs(tmp_path, "a"), shares={"train": 1.0, "val": 0.0})
 
@@ -221,34 +272,3 @@ def test_samples_are_the_first_rows_that_qualify(tmp_path):
 
     assert sample_rows(tmp_path / "run/plan", 7, lambda row: row["code"] is None) == good[:7]
     assert sample_rows(tmp_path / "run/plan", 99, lambda row: row["code"] is None) == good
-
-
-@given(st.sets(st.text(min_size=1), max_size=40), st.sets(st.text(min_size=1)), st.integers())
-def test_adding_data_moves_no_key_to_another_split(keys, added, seed):
-    before = {key: choose_split(SHARES, seed, key) for key in keys}
-    after = {key: choose_split(SHARES, seed, key) for key in keys | added}
-
-    assert all(after[key] == split for key, split in before.items())
-
-
-def test_another_seed_splits_otherwise():
-    splits = [[choose_split(SHARES, seed, str(i)) for i in range(100)] for seed in (0, 0, 1)]
-
-    assert splits[0] == splits[1] != splits[2]
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_shares_are_about_as_asked_for(seed):
-    counts = Counter(choose_split(SHARES, seed, f"street/{i:05d}") for i in range(4000))
-
-    assert {name: round(n / 4000, 1) for name, n in counts.items()} == SHARES
-
-
-def test_a_share_of_nothing_gets_nothing():
-    shares = {"train": 0.0, "val": 1.0}
-
-    assert {choose_split(shares, 0, str(i)) for i in range(200)} == {"val"}
-
-
-def test_shares_that_add_up_to_one_but_for_rounding_leave_no_gap():
-    assert choose_split({"train": 0.0, "val": 1e-18}, 0, "a") == "val"

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segflow.data.config import TileConfig
-from segflow.data.tiles import Grid, Tile, starts
+from segflow.data.tiles import Grid, Tile, TileConfig, starts
 
 _side = st.tuples(st.integers(1, 200), st.integers(1, 60), st.integers(0, 59)).filter(
     lambda side: side[2] < side[1]

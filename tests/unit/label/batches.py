@@ -13,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from segflow import storage
-from segflow.data.config import AS_SHOWN
+from segflow.data.reading import AS_SHOWN
 from segflow.jobs.commit import Outcome, commit
 from segflow.jobs.job import Job
 from segflow.jobs.launch import Launch

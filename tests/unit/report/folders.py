@@ -1,6 +1,7 @@
 """Draws small output folders of every kind, as the commands would write them."""
 
 import csv
+import hashlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -85,9 +86,23 @@ def write_dataset(folder: Path, copies: int = 2) -> Path:
         "seed": 7,
         "started": "2026-01-02T03:04:05+00:00",
         "splits": splits,
+        "class_weights": {
+            "inverse_frequency": {"0": 0.5, "1": 2.25, "2": 1.5, "3": 0.0},
+            "median_frequency": {"0": 0.4, "1": 1.75, "2": 1.0, "3": 0.0},
+        },
+        "duplicates": {
+            "exact": {"sets": 0, "images": 0, "across_splits": 0},
+            "near": {"distance": 3, "sets": 1, "images": 2, "across_splits": 1},
+            "dropped": 0,
+        },
         "inputs": {"listed": 16, "accepted": 7, "rejected": 9, "by_code": _BY_CODE},
         "files": [_table(folder, "index/part-00000.parquet", index), _rejects(folder)],
-        "config": {"augment": {"rotation": 10.0}, "label_map": None, "images": f"/x/{HOSTILE}"},
+        "config": {
+            "augmentation": {"preset": "strong", "zoom": [0.5, 1.0]},
+            "image_size": f"{HEIGHT}x{WIDTH}",
+            "label_map": None,
+            "images": f"/x/{HOSTILE}",
+        },
         "versions": {"segflow": "0.1.0", "pillow": "12.3.0"},
     }
     return _commit(folder, "dataset.json", record)
@@ -300,10 +315,15 @@ def _write_row(
         "split": split,
         "image_uri": f"/raw/{key}",
         "mask_uri": f"/masks/{key}",
+        "image_sha256": hashlib.sha256(key.encode()).hexdigest(),
+        "source_height": 2 * HEIGHT,
+        "source_width": 2 * WIDTH,
         "shard": shard,
         "position": 0,
         "class_pixels": [int((ids == i).sum()) for i in range(4)],
         "ignored_pixels": int((ids == 255).sum()),
+        "group": HOSTILE if key in ("v1.png", "t.png") else None,
+        "image_phash": f"{int(key in ('v2.png', 't.png')) * 255:016x}" if key[0] in "vt" else None,
     }
     return row, encode_example(record)
 

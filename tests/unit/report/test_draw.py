@@ -1,5 +1,6 @@
 """Reports of all kinds: found by their record, complete, escaped, equal when drawn again."""
 
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from segflow.errors import UsageError
 from segflow.report import draw
 from tests.unit.report import folders
+
+AUGMENTATIONS = 15  # the original, and what the preset `strong` has
 
 
 class Page(HTMLParser):
@@ -64,14 +67,40 @@ def test_dataset(tmp_path: Path) -> None:
     assert "7 of 16 listed, 9 rejected" in page.text
     assert "in train: never seen" in page.text
     assert "unreadable 7 inputs" in page.text
-    # four keys in three variants, two keys of val, one of test; image and mask of each
-    assert len(page.images) == 2 * (4 * 3 + 2 + 1)
+    # four keys in three variants, two keys of val, one of test; image and mask of each; and the
+    # two images of a set of near copies
+    assert len(page.images) == 2 * (4 * 3 + 2 + 1) + 2 + AUGMENTATIONS
     assert all(name in page.text for name in ('it\'s "quoted" & 100%20.png', "Straße/图像"))
+
+
+def test_dataset_shows_each_augmentation_alone(tmp_path: Path) -> None:
+    page = Page(draw(folders.write_dataset(tmp_path / "d")))
+    section = page.text.partition("Each operation alone")[2].partition("Rejects")[0]
+    for shown in ("original", "0.3 to 0.9, 50 % crop", "±30°, 80 % rotation", "10 % grey"):
+        assert shown in section
+    assert "0.5 to 1, 50 % zoom" in section
+    assert "flip vertical" not in section
+
+
+def test_dataset_of_another_version_has_no_augmentations_to_show(tmp_path: Path) -> None:
+    folder = folders.write_dataset(tmp_path / "d")
+    record = json.loads((folder / "dataset.json").read_text())
+    record["config"]["augmentation"] = {"swirl": 3}
+    (folder / "dataset.json").write_text(json.dumps(record))
+    assert "Each operation alone" not in Page(draw(folder)).text
+
+
+def test_dataset_says_what_leaks(tmp_path: Path) -> None:
+    page = Page(draw(folders.write_dataset(tmp_path / "d")))
+    assert f"One group lies in more than one split: {folders.HOSTILE}" in page.text
+    assert "Near copies, up to 3 bits of 64 away: 1 set in more than one split" in page.text
+    assert "1 group of images that belong together; 1 lies in more than one split" in page.text
+    assert "Exact copies None." in page.text
 
 
 def test_dataset_without_copies_names_each_example(tmp_path: Path) -> None:
     page = Page(draw(folders.write_dataset(tmp_path / "d", copies=0)))
-    assert len(page.images) == 2 * (3 + 2 + 1)
+    assert len(page.images) == 2 * (3 + 2 + 1) + 2
     assert "v1.png" in page.text
 
 
@@ -80,7 +109,7 @@ def test_dataset_whose_shard_is_damaged_says_so_in_place(tmp_path: Path) -> None
     (folder / "val-00000-of-00001.tfrecord").write_bytes(b"cut")
     page = Page(draw(folder))
     assert "val-00000-of-00001.tfrecord cannot be read" in page.text
-    assert len(page.images) == 2 * (4 * 3 + 1)
+    assert len(page.images) == 2 * (4 * 3 + 1) + 1 + AUGMENTATIONS
 
 
 def test_model(tmp_path: Path) -> None:

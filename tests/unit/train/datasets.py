@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from segflow import hashing, storage
+from segflow.class_weights import inverse_frequency, median_frequency
 from segflow.data import records
 from segflow.label_map import LabelClass, LabelMap
 from segflow.train.config import TrainConfig
@@ -83,11 +84,22 @@ def write_dataset(
         "resize": "stretch",
         "seed": 0,
         "splits": splits,
+        "class_weights": _class_weights([r for r in rows if r["split"] == "train"]),
         "files": [{"path": "index/part-00000.parquet"}],
     }
     record["fingerprint"] = hashing.fingerprint(record)
     storage.put(folder / "dataset.json", storage.to_json(record))
     return folder
+
+
+def _class_weights(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    counts = np.array([row["class_pixels"] for row in rows])
+    pixels, around = counts.sum(0), ((counts > 0) * counts.sum(1, keepdims=True)).sum(0)
+    weights = {
+        "inverse_frequency": inverse_frequency(pixels),
+        "median_frequency": median_frequency(pixels, around),
+    }
+    return {r: {str(i): w for i, w in enumerate(values)} for r, values in weights.items()}
 
 
 def _index_row(key: str, split: str, mask: np.ndarray, label_map: LabelMap) -> dict[str, Any]:

@@ -47,6 +47,20 @@ def data(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_column_names_the_groups(data, tmp_path, kind):
+    rows = [{**row, "group": group} for row, group in zip(ROWS, ("p1", "p1", None), strict=True)]
+    (tmp_path / "out").mkdir()
+
+    found = trees.plan(Manifest(), SourcePaths(str(_list(data, kind, rows))), tmp_path / "out")
+
+    assert {row["key"]: row["group"] for row in found} == {
+        "first": "p1",
+        "photos/b": "p1",
+        "photos/c": None,
+    }
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_the_three_kinds_say_the_same(data, tmp_path, kind):
     paths = SourcePaths(str(_list(data, kind)))
     (tmp_path / "out").mkdir()
