@@ -36,11 +36,13 @@ format: install  ## let ruff repair what it can
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
-bench: install  ## measure the peak memory of ingest and label
+bench: install  ## measure peak memory, and the throughput of ingest
 	$(PY) -m benchmarks.memory $(ARGS)
+	$(PY) -m benchmarks.ingest $(ARGS)
 
 bench-quick: install  ## the same on small numbers, to see that it runs
 	$(PY) -m benchmarks.memory --quick $(ARGS)
+	$(PY) -m benchmarks.ingest --quick $(ARGS)
 
 full: install  ## the long proofs: kills, fuzzing, huge files; writes docs/results/full.md
 	.ci/full

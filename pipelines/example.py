@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RemakeConfig:
-    """Makes one example of a dataset again, from its source files and its row of the index.
-
-    Writes the image and the mask, and says whether they have the bytes that are stored.
-    """
+    """Makes an example of a dataset again from its sources, and compares the bytes."""
 
     dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     """Folder of the dataset."""
@@ -30,7 +27,7 @@ class RemakeConfig:
     variant: int = 0
     """Which copy: 0 is the example without augmentation."""
     output: str
-    """Folder to write image.jpg (or image.png) and mask.png to."""
+    """Folder to write the image and the mask to: image.jpg or image.png, and mask.png."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,10 +20,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _execute(config: IngestConfig, beam_flags: Sequence[str]) -> None:
     from segflow.data.command import ingest  # heavy: --help does without
+    from segflow.report.leakage import warnings
 
     dataset = ingest(config, beam_flags)
     tables.print_table(f"dataset {dataset.folder}", _table(dataset))
     tables.print_inputs(dataset.record["inputs"])
+    for warning in warnings(dataset.record):
+        tables.print_line(f"leak: {warning}")
     tables.print_report(dataset.folder)
 
 

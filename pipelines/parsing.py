@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import types
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ def build(prog: str, config: type[Config], shared: type, words: Sequence[str], n
             built, unexpected = tyro.cli(
                 both,
                 prog=prog,
-                description=f"{config.__doc__}\n\n{note}".strip(),
+                description=f"{inspect.getdoc(config)}\n\n{note}".strip(),
                 args=words,
                 return_unknown_args=True,
                 registry=_registry(),

@@ -26,7 +26,14 @@ class Kind:
 
 _TABLES = ("config", "inputs", "files")
 
-DATASET = Kind("dataset", "dataset.json", ("label_map", "splits", "image_size", "seed", *_TABLES))
+DATASET = Kind(
+    "dataset",
+    "dataset.json",
+    (
+        *("label_map", "splits", "image_size", "seed", "class_weights", "duplicates", "groups"),
+        *_TABLES,
+    ),
+)
 BUNDLE = Kind(
     "model bundle",
     "bundle.json",

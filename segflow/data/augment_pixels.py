@@ -45,8 +45,7 @@ def apply(
     if matrix != _IDENTITY:
         picture = _transform_image(picture, matrix)
         mask = _transform_ids(mask, matrix, ignore_id)
-    monochrome = augmentation.grey or _is_grey(image)
-    picture = _damage(augmentation, _recolour(augmentation, picture), monochrome)
+    picture = _damage(augmentation, _recolour(augmentation, picture), image)
     pixels = np.asarray(picture)
     if augmentation.cutout[2]:
         pixels, mask = pixels.copy(), mask.copy()
@@ -128,12 +127,15 @@ def _turn(degrees: float) -> Matrix:
     return _RGB @ np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ _YIQ
 
 
-def _damage(augmentation: Augmentation, picture: Image.Image, monochrome: bool) -> Image.Image:
+def _damage(
+    augmentation: Augmentation, picture: Image.Image, source: NDArray[np.uint8]
+) -> Image.Image:
     """Blur, noise and JPEG artefacts, in the order of lens, sensor and file."""
     if augmentation.blur:
         picture = picture.filter(ImageFilter.GaussianBlur(augmentation.blur))
     if augmentation.noise:
-        noise = _noise(augmentation, (picture.height, picture.width, 1 if monochrome else 3))
+        channels = 1 if augmentation.grey or _is_grey(source) else 3
+        noise = _noise(augmentation, (picture.height, picture.width, channels))
         noisy = np.asarray(picture, np.float32) + noise
         picture = Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8))
     if augmentation.jpeg:

@@ -143,8 +143,8 @@ class SplitsConfig:
     """Regular expression on the key; what its parentheses match (a video, a patient) stays in one
     split; none: the layout's own groups."""
     stratify: bool = False
-    """Give every split its share of every class, groups kept whole; needs --splits, and reads every
-    pair beforehand. Data that is added may then move what was there to another split."""
+    """With --splits: give every split its share of every class, groups kept whole. All pairs are
+    read beforehand, and data added later may move others to another split."""
     duplicates: Literal["keep", "drop", "fail"] = "keep"
     """Images that occur more than once: keep and report them; drop all but one, which reads every
     pair beforehand; or fail."""

@@ -82,7 +82,10 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def record(self, run: Run, totals: Totals) -> Mapping[str, Any]:
-        """The commit record: a pure function of its arguments."""
+        """The commit record: a pure function of its arguments and the files they name.
+
+        These are published by then.
+        """
 
     def after_commit(self, run: Run) -> None:  # noqa: B027 - most jobs need nothing more
         """Derived files that a reader can do without; repeatable."""

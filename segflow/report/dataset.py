@@ -84,6 +84,7 @@ def page(folder: Path) -> str:
             inspection=inspection,
             suspicious=_suspicious(opened, dataset, inspection),
             leaks=leakage.find(opened, dataset),
+            leak_warnings=leakage.warnings(record),
             rejects=refused,
             thumbnails=thumbnails(refused),
         )

@@ -56,19 +56,25 @@ class Leaks:
     copies: Sequence[Copies]
     dropped: int
 
-    @property
-    def warnings(self) -> list[str]:
-        """One sentence for each way in which the splits know each other."""
-        found = []
-        if self.straddling:
-            names = ", ".join(group for group, _ in self.largest[:3])
-            some = f"{self.straddling} groups lie" if self.straddling > 1 else "One group lies"
-            found.append(f"{some} in more than one split: {names}")
-        for copies in self.copies:
-            if copies.across:
-                sets = "set" if copies.across == 1 else "sets"
-                found.append(f"{copies.title}: {copies.across} {sets} in more than one split")
-        return found
+
+def warnings(record: Mapping[str, Any]) -> list[str]:
+    """One sentence for each way in which the splits of a dataset know each other.
+
+    Args:
+        record: The dataset's `dataset.json`.
+    """
+    found = []
+    groups, duplicates = record["groups"], record["duplicates"]
+    if groups["straddling"]:
+        one = groups["straddling"] == 1
+        names = ", ".join(row["group"] for row in groups["largest"][:3])
+        lie = "One group lies" if one else f"{groups['straddling']} groups lie"
+        found.append(f"{lie} in more than one split: {names}{'' if one else ' …'}")
+    for title, counts in (("Exact", duplicates["exact"]), ("Near", duplicates["near"])):
+        if counts is not None and (across := counts["across_splits"]):
+            sets = "set lies" if across == 1 else "sets lie"
+            found.append(f"{title} copies: {across} {sets} in more than one split")
+    return found
 
 
 def find(opened: Tables, dataset: Dataset) -> Leaks:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,37 @@ def test_every_pair_is_accepted_and_the_pixels_are_those_of_the_files(
         assert stored["examples"] == stored["sources"] == count
         assert stored["class_pixels"] == pixels
         assert stored["ignored_pixels"] == void
+
+
+def test_the_sequence_that_lies_in_train_and_val_is_reported(
+    root: Path, full_size: Dataset
+) -> None:
+    images = {
+        split: Counter(path.stem.split("_")[0] for path in (root / split).iterdir())
+        for split in camvid.SPLITS
+    }
+    straddling = images["train"].keys() & images["val"].keys()
+    assert straddling == {"0016E5"}
+    assert full_size.record["groups"] == {
+        "groups": len(images["train"] | images["val"]),
+        "straddling": 1,
+        "largest": [
+            {"group": "0016E5", "images": {s: images[s]["0016E5"] for s in ("train", "val")}}
+        ],
+    }
+    page = (full_size.folder / "report.html").read_text(encoding="utf-8")
+    assert "One group lies in more than one split: 0016E5" in page
+
+
+def test_class_weights_are_those_of_the_source_masks(root: Path, full_size: Dataset) -> None:
+    masks = [mask.ravel() for _, mask in camvid.masks(root, "train")]
+    counts = np.stack([np.bincount(m, minlength=12)[:11] for m in masks]).astype(float)
+    pixels, valid = counts.sum(0), counts.sum(1)
+    frequency = pixels / [valid[counts[:, c] > 0].sum() for c in range(11)]
+    weights = full_size.record["class_weights"]
+    recorded = {rule: [values[str(i)] for i in range(11)] for rule, values in weights.items()}
+    np.testing.assert_allclose(recorded["median_frequency"], np.median(frequency) / frequency)
+    np.testing.assert_allclose(recorded["inverse_frequency"], pixels.sum() / 11 / pixels)
 
 
 def test_tensorflow_reads_the_source_masks_back(root: Path, full_size: Dataset) -> None:

@@ -47,6 +47,7 @@ FLAGS = {
     },
     "report": SHARED,
     "verify": SHARED,
+    "example": {**dict.fromkeys(("key", "output"), REQUIRED), "variant": "0", **SHARED},
     "demo": {"output": "./demo", **SHARED},
 }
 

@@ -1,5 +1,6 @@
 """Options of augmentation: presets, what a flag changes of them, what is refused."""
 
+import inspect
 from dataclasses import fields
 
 import pytest
@@ -106,6 +107,30 @@ def _table() -> list[str]:
         found = [AugmentationConfig(preset=preset).operations.get(name) for preset in PRESETS]
         rows.append([f"`{name}`", *(o.describe(name) if o else "" for o in found)])
     return [f"| {' | '.join(cells)} |" for cells in rows]
+
+
+@pytest.mark.parametrize(
+    ("preset", "name", "text"),
+    [
+        ("light", "flip_horizontal", "50 %"),
+        ("light", "rotation", "rotation ±10°, always"),
+        ("light", "zoom", "zoom 0.8 to 1.25, always"),
+        *(("light", name, "±0.2, always") for name in ("brightness", "contrast", "saturation")),
+        ("strong", "rotation", "rotation ±30°, 80 %"),
+        ("strong", "zoom", "zoom 0.5 to 2, 50 %"),
+        ("aerial", "rotation", "rotation ±180°, always"),
+        ("medical", "rotation", "rotation ±180°, 50 %"),
+        ("medical", "zoom", "zoom 0.7 to 1.4, 50 %"),
+    ],
+)
+def test_the_help_says_what_the_presets_hold(preset, name, text):
+    source = " ".join(inspect.getsource(AugmentationConfig).split())
+    said = source.partition(f" {preset}: ")[2].partition('"""')[0]
+
+    described = AugmentationConfig(preset=preset).operations[name].describe(name)
+
+    assert text.endswith(described)
+    assert text.partition(",")[0] in said
 
 
 @pytest.mark.parametrize(

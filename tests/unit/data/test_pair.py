@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from segflow.data.augment_config import AugmentationConfig
+from segflow.data.augment_config import PRESETS, AugmentationConfig
 from segflow.data.config import ExampleConfig
 from segflow.data.masks import decode_raw_mask
 from segflow.data.pair import Pair, count_pixels, make_examples, read_pair, read_source
@@ -233,6 +233,22 @@ def test_class_pixels_and_ignored_ones_are_those_of_the_stored_mask(mask, varian
     assert example.class_pixels == [int((stored == i).sum()) for i in range(3)]
     assert example.ignored_pixels == int((stored == 255).sum())
     assert sum(example.class_pixels) + example.ignored_pixels == 9 * 13
+
+
+@given(
+    hnp.arrays(np.uint16, (7, 11), elements=st.sampled_from([0, 299, 300, 40_000])),
+    st.sampled_from([name for name in PRESETS if name != "none"]),
+    st.sampled_from(["stretch", "letterbox"]),
+    st.integers(0, 2**32),
+)
+def test_no_copy_has_an_id_that_the_source_lacks(mask, preset, resize, seed):
+    labels = LabelMap(tuple(LabelClass(i, str(i)) for i in range(301)), ignore_id=40_000)
+    augmentation = AugmentationConfig(preset=preset)
+    config = _config(image_size="9x13", resize=resize, seed=seed, augmentation=augmentation)
+
+    for example in make_examples(_pair(mask), "key", "a.png", 2, config, labels):
+        stored = decode_raw_mask(example.record.mask, LIMITS)
+        assert set(np.unique(stored)) <= {*np.unique(mask).tolist(), 40_000}
 
 
 @given(st.integers(0, 5), st.integers(0, 5))

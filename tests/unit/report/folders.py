@@ -95,6 +95,11 @@ def write_dataset(folder: Path, copies: int = 2) -> Path:
             "near": {"distance": 3, "sets": 1, "images": 2, "across_splits": 1},
             "dropped": 0,
         },
+        "groups": {
+            "groups": 1,
+            "straddling": 1,
+            "largest": [{"group": HOSTILE, "images": {"test": 1, "val": 1}}],
+        },
         "inputs": {"listed": 16, "accepted": 7, "rejected": 9, "by_code": _BY_CODE},
         "files": [_table(folder, "index/part-00000.parquet", index), _rejects(folder)],
         "config": {

@@ -93,7 +93,7 @@ def test_dataset_of_another_version_has_no_augmentations_to_show(tmp_path: Path)
 def test_dataset_says_what_leaks(tmp_path: Path) -> None:
     page = Page(draw(folders.write_dataset(tmp_path / "d")))
     assert f"One group lies in more than one split: {folders.HOSTILE}" in page.text
-    assert "Near copies, up to 3 bits of 64 away: 1 set in more than one split" in page.text
+    assert "Near copies: 1 set lies in more than one split" in page.text
     assert "1 group of images that belong together; 1 lies in more than one split" in page.text
     assert "Exact copies None." in page.text
 
