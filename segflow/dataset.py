@@ -84,6 +84,7 @@ class Dataset:
                 f"dataset {folder}: format version {record['format_version']}, this segflow reads "
                 f"{FORMAT_VERSION}; ingest again or use another version"
             )
+        storage.require_inside(folder / RECORD_NAME, record.get("files", ()))
         height, width = record["image_size"]
         return cls(
             folder=folder,

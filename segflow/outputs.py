@@ -85,4 +85,6 @@ def _read(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     missing = [key for key in keys if not isinstance(record, dict) or key not in record]
     if missing:
         raise UsageError(f"{path}: no {missing[0]!r} in it; restore it or make it anew")
+    if isinstance(record.get("files"), list):
+        storage.require_inside(path, record["files"])
     return dict(record)

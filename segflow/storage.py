@@ -11,11 +11,11 @@ import os
 import re
 import tempfile
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
-from segflow.errors import SegflowError
+from segflow.errors import SegflowError, UsageError
 
 _SCRAP = re.compile(r"\..+\.[0-9a-f]{32}")  # a file that is being written, see `_complete_copy`
 
@@ -94,9 +94,22 @@ def absolute(path: str | Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
 
 
-def pattern_of(path: str | Path) -> str:
-    """The glob that matches this path alone: `[`, `*` and `?` are legal in names."""
-    return "".join(f"[{c}]" if c in "[*?" else c for c in str(path))
+def require_inside(folder: str | Path, files: Iterable[Mapping[str, Any]]) -> None:
+    """Refuses paths in a folder's record that lead out of the folder.
+
+    Args:
+        folder: The folder, for the message.
+        files: What the record lists, each with its `path`.
+
+    Raises:
+        UsageError: One does.
+    """
+    for path in (str(file["path"]) for file in files):
+        if PurePath(path).is_absolute() or ".." in PurePath(path).parts:
+            raise UsageError(
+                f"{folder}: its record lists {path!r}, which lies outside the folder; restore the "
+                "record or make it anew"
+            )
 
 
 def names_in(folder: str | Path) -> list[str]:

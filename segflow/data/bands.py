@@ -67,7 +67,7 @@ class BandCutter:
 
     def _cut(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         whole: dict[str, Any] = {field.name: None for field in _COLUMNS} | {"examples": 1}
-        if row["code"] is not None:
+        if row["code"] is not None or row.get("image_part"):
             return [row | whole]
         path, size = row["image_uri"], self.config.size
         header = windowed_header(path, self.config.limits)

@@ -127,7 +127,7 @@ class PlacesConfig:
     """Folder to write the dataset to."""
     layout: str = "auto"
     """How images, masks and splits are laid out: auto, paired, camvid, voc, cityscapes, ade20k,
-    coco, labelme, cvat, manifest, or one that another package adds."""
+    coco, labelme, cvat, manifest, tar, parquet, tfrecord, or one that another package adds."""
     label_map: str | None = None
     """Label map as JSON, YAML, or CVAT's labelmap.txt; none: the layout's own."""
     splits: str | None = None

@@ -12,6 +12,7 @@ from segflow import hashing
 from segflow.class_weights import inverse_frequency, median_frequency
 from segflow.data import contained, geotiff
 from segflow.data.config import IngestConfig
+from segflow.data.index import INDEX_SCHEMA, Place, index_row, shard_name
 from segflow.data.leaks import load_sources, perceptual_hash, summarize
 from segflow.data.pair import Example, make_examples
 from segflow.data.pieces import Piece, read_pieces
@@ -23,42 +24,6 @@ from segflow.jobs.output import ShardOutput
 from segflow.jobs.plan import connect
 from segflow.jobs.run import Run, Shard
 from segflow.label_map import LabelMap
-
-INDEX_SCHEMA = pa.schema(
-    [
-        pa.field("key", pa.string()),
-        pa.field("variant", pa.int32(), metadata={"description": "0 = not augmented"}),
-        pa.field("split", pa.string()),
-        pa.field("image_uri", pa.string()),
-        pa.field("mask_uri", pa.string()),
-        pa.field("image_sha256", pa.string(), metadata={"description": "of the source file"}),
-        pa.field("source_height", pa.int32(), metadata={"description": "after EXIF orientation"}),
-        pa.field("source_width", pa.int32(), metadata={"description": "after EXIF orientation"}),
-        pa.field("height", pa.int32()),
-        pa.field("width", pa.int32()),
-        pa.field("shard", pa.string(), metadata={"description": "TFRecord file"}),
-        pa.field("position", pa.int32(), metadata={"description": "of the record in its shard"}),
-        pa.field("class_pixels", pa.list_(pa.int64()), metadata={"description": "by class id"}),
-        pa.field("ignored_pixels", pa.int64()),
-        pa.field("augmentation", pa.string(), metadata={"description": "JSON; null: variant 0"}),
-        pa.field("annotation", pa.string(), metadata={"description": "null: the mask is a file"}),
-        pa.field("group", pa.string(), metadata={"description": "what must not straddle splits"}),
-        pa.field(
-            "image_phash",
-            pa.string(),
-            metadata={"description": "perceptual hash in hex; null unless asked for"},
-        ),
-        pa.field("tile_row", pa.int32(), metadata={"description": "null: not a tile"}),
-        pa.field("tile_column", pa.int32(), metadata={"description": "null: not a tile"}),
-        pa.field("tile_top", pa.int32(), metadata={"description": "first row in the source"}),
-        pa.field("tile_left", pa.int32(), metadata={"description": "first column in the source"}),
-        pa.field(
-            "ground_resolution",
-            pa.float64(),
-            metadata={"description": "metres a source pixel; null: unknown"},
-        ),
-    ]
-)
 
 # Distributions whose version decides a dataset's bytes.
 LIBRARIES = (
@@ -189,27 +154,13 @@ class IngestWork:
                 look = perceptual_hash(piece.whole)
             for variant, example in enumerate(self._examples(piece, row, shard.group)):
                 place = Place(shard, position + len(index), variant)
-                index.append(_index_row(row, piece, look, example, place))
+                index.append(index_row(row, piece, look, example, place))
                 write_frame(file, encode_example(example.record))
         return index
 
     @property
     def _near(self) -> bool:
         return self.config.near_duplicates is not None
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an example is stored, and which of its source's variants it is."""
-
-    shard: Shard
-    position: int
-    variant: int
-
-
-def shard_name(shard: Shard) -> str:
-    """`train-00000-of-00008.tfrecord`, as TensorFlow names shards."""
-    return f"{shard.group}-{shard.group_index:05d}-of-{shard.group_shards:05d}.tfrecord"
 
 
 def rows_per_shard(config: IngestConfig, split: str) -> int:
@@ -220,37 +171,6 @@ def rows_per_shard(config: IngestConfig, split: str) -> int:
 def copies_in(config: IngestConfig, split: str) -> int:
     """Augmented copies of each example of a split."""
     return config.augment_copies if split == TRAINING_SPLIT else 0
-
-
-def _index_row(
-    row: Mapping[str, Any], piece: Piece, look: str | None, example: Example, place: Place
-) -> dict[str, Any]:
-    tile = piece.tile
-    return {
-        "key": piece.key,
-        "variant": place.variant,
-        "split": place.shard.group,
-        "image_uri": row["image_uri"],
-        "mask_uri": row["mask_uri"],
-        "image_sha256": piece.pair.image_sha256,
-        "source_height": piece.source[0],
-        "source_width": piece.source[1],
-        "height": example.record.height,
-        "width": example.record.width,
-        "shard": shard_name(place.shard),
-        "position": place.position,
-        "class_pixels": example.class_pixels,
-        "ignored_pixels": example.ignored_pixels,
-        "augmentation": example.augmentation.to_json() if example.augmentation else None,
-        "annotation": row.get("annotation"),
-        "group": row["group"],
-        "image_phash": look,
-        "tile_row": tile and tile.row,
-        "tile_column": tile and tile.column,
-        "tile_top": tile and tile.top,
-        "tile_left": tile and tile.left,
-        "ground_resolution": piece.pair.ground_resolution,
-    }
 
 
 def _sums(index: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from segflow.data import annotations, contained
 from segflow.data.config import DecodeLimits
-from segflow.data.decode import read_bytes
 from segflow.data.layouts import Layout, SourcePaths
 from segflow.data.masks import pack_colors
+from segflow.data.pair import read_source
 from segflow.errors import RejectError, UsageError
 from segflow.label_map import LabelMap
 
@@ -88,7 +88,7 @@ def _raw_mask(row: Mapping[str, Any], limits: DecodeLimits) -> NDArray[Any] | No
     annotation = row.get("annotation")
     if annotation and not annotations.is_of_values(annotation):
         return None
-    data = read_bytes(row["mask_uri"], limits)
+    data = read_source(row["mask_uri"], (None, None), limits, "mask", row.get("mask_part"))
     if annotation:
         return annotations.raw_values(data, limits)
     return contained.decode_raw_mask(data, limits)

@@ -6,6 +6,7 @@ duplicates are looked for. DuckDB groups, joins and spills to disk; Python holds
 alone.
 """
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,6 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 from PIL import Image
-
-from segflow import storage
 
 HASH_BITS = 64
 _PAIRS_AT_ONCE = 1024
@@ -30,7 +29,7 @@ def load_sources(connection: DuckDBPyConnection, parts: Sequence[Path]) -> None:
         'CREATE TABLE sources AS SELECT key, split, "group", image_uri, image_sha256, image_phash '
         "FROM read_parquet($parts, hive_partitioning = false) "
         "WHERE variant = 0 AND coalesce(tile_row, 0) = 0 AND coalesce(tile_column, 0) = 0",
-        {"parts": [storage.pattern_of(part) for part in parts]},
+        {"parts": [glob.escape(str(part)) for part in parts]},
     )
 
 

@@ -38,6 +38,8 @@ class Listed:
         mtime_ns: Time of modification, nanoseconds since 1970.
         code: A reject code, where listing alone shows that the file must not be read.
         message: Why.
+        part: For a file inside a pack, where (see `segflow.data.packs`); `bytes` and `mtime_ns`
+            are then its own size and the pack's time.
     """
 
     path: str
@@ -46,6 +48,7 @@ class Listed:
     mtime_ns: int
     code: str | None = None
     message: str | None = None
+    part: str | None = None
 
 
 def list_files(source: str, what: str, suffixes: frozenset[str] | None = None) -> Iterator[Listed]:

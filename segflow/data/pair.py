@@ -1,5 +1,6 @@
 """One image/mask pair: read, checked, resized, augmented, encoded. Pure but for reading."""
 
+import functools
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segflow.data import annotations, augment, augment_pixels, contained, resize
+from segflow.data import annotations, augment, augment_pixels, contained, packs, resize
 from segflow.data.annotations import MaskSource
 from segflow.data.augment import Augmentation
 from segflow.data.config import DecodeLimits, ExampleConfig
@@ -55,6 +56,7 @@ def read_source(
     planned: tuple[int | None, int | None],
     limits: DecodeLimits,
     what: str = "image",
+    part: str | None = None,
 ) -> bytes:
     """Reads a source file.
 
@@ -62,15 +64,27 @@ def read_source(
         path: The file.
         planned: Its size in bytes and time of modification when it was listed; Nones: unknown.
         limits: Caps.
-        what: What the message calls it.
+        what: What the message calls it, `image` or `mask`.
+        part: Where it lies in a pack (see `segflow.data.packs`); None: it is a file of its own.
 
     Raises:
         RejectError: It has changed since, cannot be read, or is too large.
         OSError: The storage failed in a way that may pass.
     """
-    _compare(path, planned, what)
-    data = about(what, lambda: read_bytes(path, limits))
-    _compare(path, planned, what)  # nor while it was read
+    read = functools.partial(read_bytes, path, limits)
+    if part is not None:
+        read = functools.partial(_read_part, packs.from_json(part), limits, what)
+    _require_as_planned(path, planned, what, part)
+    data = about(what, read)
+    _require_as_planned(path, planned, what, part)  # nor while it was read
+    return data
+
+
+def _read_part(part: packs.Part, limits: DecodeLimits, what: str) -> bytes:
+    data = packs.read_part(part, limits)
+    if data is None:
+        code = RejectCode.MISSING_IMAGE if what == "image" else RejectCode.MISSING_MASK
+        raise RejectError(code, f"{part.pack.path} has none for it")
     return data
 
 
@@ -80,16 +94,21 @@ def require_unchanged(row: Mapping[str, Any], what: str) -> None:
     Raises:
         RejectError: It has changed since.
     """
-    _compare(row[f"{what}_uri"], _planned(row, what), what)
+    _require_as_planned(row[f"{what}_uri"], _planned(row, what), what, row.get(f"{what}_part"))
 
 
 def _planned(row: Mapping[str, Any], what: str) -> tuple[int | None, int | None]:
     return row.get(f"{what}_bytes"), row.get(f"{what}_mtime_ns")
 
 
-def _compare(path: str, planned: tuple[int | None, int | None], what: str) -> None:
+def _require_as_planned(
+    path: str, planned: tuple[int | None, int | None], what: str, part: str | None
+) -> None:
     if planned == (None, None):
         return
+    if part is not None:
+        pack = packs.from_json(part).pack
+        path, planned = pack.path, (pack.bytes, planned[1])
     try:
         stat = Path(path).stat()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -131,7 +150,8 @@ def read_image(
     Raises:
         RejectError: It has changed since it was listed, or cannot be decoded.
     """
-    data = read_source(row["image_uri"], _planned(row, "image"), limits)
+    part = row.get("image_part")
+    data = read_source(row["image_uri"], _planned(row, "image"), limits, "image", part)
     image = about("image", lambda: contained.decode_rgb(data, limits, reading))
     return image, hashlib.sha256(data).hexdigest(), contained.ground_resolution(data, limits)
 
@@ -146,7 +166,8 @@ def read_mask(
     """
 
     def read() -> bytes:
-        return read_source(row["mask_uri"], _planned(row, "mask"), limits, "mask")
+        part = row.get("mask_part")
+        return read_source(row["mask_uri"], _planned(row, "mask"), limits, "mask", part)
 
     if annotation := row.get("annotation"):
         drawn = MaskSource(read, image_size, label_map, limits)

@@ -95,10 +95,11 @@ class _Picture:
 def _read_tiles(
     row: Mapping[str, Any], label_map: LabelMap, config: ExampleConfig
 ) -> Iterator[Piece]:
-    for what in ("image", "mask"):
-        require_unchanged(row, what)
     image, about_image = _open_image(row, config)
     mask = _open_mask(row, image.size, label_map, config)
+    by_window = [picture.what for picture in (image, mask) if picture.whole is None]
+    for what in by_window:
+        require_unchanged(row, what)
     require_equal_sizes(image.size, mask.size)
     grid = Grid.over(image.size, config.size, config.tile)
     for number in rows_of(row, grid):
@@ -109,14 +110,14 @@ def _read_tiles(
             tile = Tile(number, column, top, grid.lefts[column])
             pair = replace(about_image, image=rgb, mask=ids)
             yield Piece(tile.key(row["key"]), pair, image.size, tile, image.whole)
-    for what in ("image", "mask"):
+    for what in by_window:
         require_unchanged(row, what)  # nor while it was read
 
 
 def _open_image(row: Mapping[str, Any], config: ExampleConfig) -> tuple[_Picture, Pair]:
     """The image, and what is known of its file, as a pair without pixels."""
     path, limits = row["image_uri"], config.limits
-    header = windowed_header(path, limits)
+    header = None if row.get("image_part") else windowed_header(path, limits)
     if header is None:
         rgb, sha256, resolution = read_image(row, limits, config)
         image = _in_memory("image", rgb)
@@ -136,7 +137,8 @@ def _open_mask(
     row: Mapping[str, Any], image_size: tuple[int, int], label_map: LabelMap, config: ExampleConfig
 ) -> _Picture:
     path, limits = row["mask_uri"], config.limits
-    header = None if row.get("annotation") else windowed_header(path, limits)
+    is_file = not row.get("annotation") and not row.get("mask_part")
+    header = windowed_header(path, limits) if is_file else None
     if header is None:
         return _in_memory("mask", read_mask(row, image_size, label_map, limits))
 

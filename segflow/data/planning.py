@@ -37,6 +37,7 @@ _LISTING = pa.schema(
         "position": pa.string(),
         "code": pa.string(),
         "message": pa.string(),
+        "part": pa.string(),
         "annotation_at": pa.int64(),
         "annotation_bytes": pa.int64(),
     }
@@ -55,7 +56,7 @@ _PAIR = """
       SELECT key, min(uri) AS uri, min(bytes) AS bytes, min(mtime_ns) AS mtime_ns,
              min(shard_group) AS shard_group, min(position) AS position,
              min(source_group) AS source_group, min(code) AS code,
-             min(message) AS message, min(annotation_at) AS annotation_at,
+             min(message) AS message, min(part) AS part, min(annotation_at) AS annotation_at,
              min(annotation_bytes) AS annotation_bytes, count(*) AS n,
              string_agg(uri, ', ' ORDER BY uri) AS uris
       FROM read_parquet($listing) WHERE role = 'mask' GROUP BY key
@@ -66,7 +67,7 @@ _PAIR = """
            key, coalesce(i.source_group, m.source_group) AS "group",
            i.uri AS image_uri, i.bytes AS image_bytes, i.mtime_ns AS image_mtime_ns,
            m.uri AS mask_uri, m.bytes AS mask_bytes, m.mtime_ns AS mask_mtime_ns,
-           m.annotation_at, m.annotation_bytes,
+           i.part AS image_part, m.part AS mask_part, m.annotation_at, m.annotation_bytes,
            CASE WHEN i.uri IS NULL THEN 'missing_image'
                 WHEN i.n > 1 OR m.n > 1 THEN 'duplicate_key'
                 WHEN i.code IS NOT NULL THEN i.code
@@ -197,9 +198,10 @@ class PairPlan:
                 "shard_group": own or choose_split(self.shares, self.seed, group or key),
                 "own_split": own is not None,
                 "source_group": group,
-                "position": f"{hashing.stable_seed('order', self.seed, key):016x}",
+                "position": f"{hashing.stable_seed('order', self.seed, source.near or key):016x}",
                 "code": source.file.code,
                 "message": source.file.message and _storable(source.file.message),
+                "part": source.file.part,
                 "annotation_at": annotation_at,
                 "annotation_bytes": annotation_bytes,
             }

@@ -7,6 +7,7 @@ CRC-32C of the length, data, masked CRC-32C of the data.
 """
 
 import hashlib
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,6 +95,10 @@ def decode_example(data: bytes) -> Record:
         raise ValueError(f"not a segflow example: {error!r}") from error
 
 
+_HEADER = 12  # bytes: the record's length and its checksum
+_FOOTER = 4  # bytes: the record's checksum
+
+
 def write_frame(file: BinaryIO, data: bytes) -> None:
     """Appends one TFRecord frame."""
     length = struct.pack("<Q", len(data))
@@ -107,19 +112,61 @@ def read_frames(path: str | Path) -> Iterator[bytes]:
         ValueError: A frame is cut off or a checksum does not match.
     """
     with Path(path).open("rb") as file:
-        position, end = 0, Path(path).stat().st_size
-        while header := file.read(12):
-            length = header[:8]
-            if len(header) < 12 or _masked_crc(length) != header[8:]:
-                raise ValueError(f"{path}: damaged record header at byte {position}")
-            size = struct.unpack("<Q", length)[0]
-            if size > end - file.tell():  # before that much memory is asked for
-                raise ValueError(f"{path}: cut record at byte {position}")
-            data, crc = file.read(size), file.read(4)
-            if _masked_crc(data) != crc:
-                raise ValueError(f"{path}: damaged or cut record at byte {position}")
-            yield data
-            position = file.tell()
+        while (size := _next_size(file)) is not None:
+            yield _read_data(file, size)
+
+
+def list_frames(path: str | Path) -> Iterator[tuple[int, int]]:
+    """Offset and size of the records of a TFRecord file; the records are not read.
+
+    Raises:
+        ValueError: A frame is cut off or the checksum of a length does not match.
+    """
+    with Path(path).open("rb") as file:
+        while (size := _next_size(file)) is not None:
+            yield file.tell() - _HEADER, size
+            file.seek(size + _FOOTER, os.SEEK_CUR)
+
+
+def read_feature(path: str | Path, offset: int, name: str) -> bytes | None:
+    """A bytes feature of the `tf.train.Example` in the frame at an offset; None without it.
+
+    Raises:
+        ValueError: The frame is damaged or cut off, or holds no example.
+    """
+    with Path(path).open("rb") as file:
+        file.seek(offset)
+        size = _next_size(file)
+        data = b"" if size is None else _read_data(file, size)
+    try:
+        features = _EXAMPLE.FromString(data).features.feature
+    except DecodeError as error:
+        raise ValueError(f"{path}: no tf.train.Example at byte {offset}") from error
+    values = features[name].bytes_list.value if name in features else ()
+    return values[0] if values else None
+
+
+def _next_size(file: BinaryIO) -> int | None:
+    """Reads the next frame's header: its record's size; None at the end."""
+    position, header = file.tell(), file.read(_HEADER)
+    if not header:
+        return None
+    length = header[:8]
+    if len(header) < _HEADER or _masked_crc(length) != header[8:]:
+        raise ValueError(f"{file.name}: damaged record header at byte {position}")
+    size: int = struct.unpack("<Q", length)[0]
+    # Before that much memory is asked for.
+    if size + _FOOTER > os.fstat(file.fileno()).st_size - file.tell():
+        raise ValueError(f"{file.name}: cut record at byte {position}")
+    return size
+
+
+def _read_data(file: BinaryIO, size: int) -> bytes:
+    position = file.tell() - _HEADER
+    data, crc = file.read(size), file.read(_FOOTER)
+    if _masked_crc(data) != crc:
+        raise ValueError(f"{file.name}: damaged or cut record at byte {position}")
+    return data
 
 
 def _masked_crc(data: bytes) -> bytes:

@@ -52,6 +52,8 @@ IMAGES_SCHEMA = pa.schema(
             metadata={"description": "pixels by truth (rows) and prediction, row-major"},
         ),
         pa.field("prediction", pa.binary(), metadata={"description": "class ids as PNG"}),
+        pa.field("image_part", pa.string(), metadata={"description": "where in a pack; or null"}),
+        pa.field("mask_part", pa.string(), metadata={"description": "where in a pack; or null"}),
     ]
 )
 
@@ -215,4 +217,6 @@ def _row(
         "valid_pixels": valid,
         "confusion_matrix": confusion.ravel().tolist(),
         "prediction": encode_mask(prediction),
+        "image_part": row.get("image_part"),
+        "mask_part": row.get("mask_part"),
     }

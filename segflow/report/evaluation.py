@@ -24,7 +24,8 @@ _BINS = 40
 
 _COLUMNS = {
     "images": "key VARCHAR, image_uri VARCHAR, mask_uri VARCHAR, annotation VARCHAR, "
-    "shard VARCHAR, position INT, mean_iou DOUBLE, pixel_accuracy DOUBLE, prediction BLOB",
+    "shard VARCHAR, position INT, mean_iou DOUBLE, pixel_accuracy DOUBLE, prediction BLOB, "
+    "image_part VARCHAR, mask_part VARCHAR",
     "rejects": sections.REJECTS_COLUMNS,
 }
 
@@ -66,8 +67,9 @@ def _examples(
 
 def _extreme(opened: Tables, order: str, without: Sequence[str]) -> list[dict[str, Any]]:
     return opened.rows(
-        "SELECT key, image_uri, mask_uri, annotation, shard, position, mean_iou, pixel_accuracy, "
-        "prediction FROM images WHERE mean_iou IS NOT NULL AND NOT list_contains($without, key) "
+        "SELECT key, image_uri, mask_uri, annotation, image_part, mask_part, shard, position, "
+        "mean_iou, pixel_accuracy, prediction FROM images "
+        "WHERE mean_iou IS NOT NULL AND NOT list_contains($without, key) "
         f"ORDER BY mean_iou {order}, key LIMIT $n",
         without=list(without),
         n=_SHOWN,

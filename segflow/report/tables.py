@@ -1,6 +1,7 @@
 """Parquet tables of an output folder, queried through DuckDB a few rows at a time."""
 
 import contextlib
+import glob
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,4 +73,4 @@ def _definition(table: str, parts: list[Path], columns: str) -> str:
 
 def _literal(path: Path) -> str:
     """A path as an SQL string."""
-    return "'" + storage.pattern_of(path).replace("'", "''") + "'"
+    return "'" + glob.escape(str(path)).replace("'", "''") + "'"

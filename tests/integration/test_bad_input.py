@@ -58,8 +58,10 @@ def test_a_glob_that_matches_nothing(pairs, refusal):
 
 def test_images_without_masks(pairs, refusal):
     line = refusal(pairs, masks=None)
-    assert "give --masks for pairs of files, or --layout (paired, camvid, " in line
-    assert line.endswith("voc, cityscapes, ade20k, coco, cvat, labelme, manifest)")
+    assert "give --masks for pairs of files, or --layout (paired, camvid, voc, " in line
+    assert line.endswith(
+        "voc, cityscapes, ade20k, coco, cvat, labelme, manifest, tar, parquet, tfrecord)"
+    )
 
 
 def test_no_mask_has_the_stem_of_an_image(pairs, refusal):

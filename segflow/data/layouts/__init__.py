@@ -14,6 +14,9 @@ from segflow.data.layouts.cvat import Cvat
 from segflow.data.layouts.labelme import LabelMe
 from segflow.data.layouts.manifest import Manifest
 from segflow.data.layouts.paired import Paired
+from segflow.data.layouts.parquet import Parquet
+from segflow.data.layouts.tar import Tar
+from segflow.data.layouts.tfrecord import TfRecord
 from segflow.data.layouts.voc import Voc
 from segflow.errors import UsageError
 
@@ -33,6 +36,9 @@ _BUILT_IN: tuple[Layout, ...] = (
     Cvat(),
     LabelMe(),
     Manifest(),
+    Tar(),
+    Parquet(),
+    TfRecord(),
 )
 
 __all__ = [

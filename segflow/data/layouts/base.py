@@ -11,6 +11,8 @@ from segflow.data.listing import Listed
 from segflow.errors import UsageError
 from segflow.label_map import LabelMap
 
+Role = Literal["image", "mask"]
+
 
 @dataclass(frozen=True)
 class SourceFile:
@@ -24,15 +26,17 @@ class SourceFile:
         split: None where the data set does not say.
         annotation: For a mask: what to draw, or how to read the file; see
             `segflow.data.annotations`. None: the file holds values or colours.
+        near: Files with one such name are read together, and so stay neighbours in the plan.
         group: What must not straddle splits: a video, a patient, a flight. None: the image
             stands alone.
     """
 
-    role: Literal["image", "mask"]
+    role: Role
     file: Listed
     key: str
     split: str | None = None
     annotation: str | None = None
+    near: str | None = None
     group: str | None = None
 
 

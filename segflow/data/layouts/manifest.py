@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segflow.data.layouts.base import SourceFile, SourcePaths
+from segflow.data.layouts.parquet import holds_bytes
 from segflow.data.listing import list_entry, without_extension
 from segflow.errors import RejectCode, UsageError
 from segflow.label_map import LabelMap
@@ -33,6 +34,8 @@ class Manifest:
         path = Path(paths.images)
         if paths.has_own_masks or path.suffix.lower() not in _READERS or not path.is_file():
             return None
+        if path.suffix.lower() == ".parquet" and holds_bytes(path):
+            return None  # a pack
         return f"--images is a {path.suffix.lower().removeprefix('.').upper()} file"
 
     def sources(self, paths: SourcePaths) -> Iterator[SourceFile]:

@@ -70,6 +70,8 @@ def test_a_row_holds_both_addresses_with_sizes_and_times(tmp_path):
         "mask_uri": str(tmp_path / "masks/a.png"),
         "mask_bytes": len("masks/a.png"),
         "mask_mtime_ns": 1,
+        "image_part": None,
+        "mask_part": None,
         "annotation": None,
         "code": None,
         "message": None,

@@ -129,6 +129,7 @@ def write_bundle(folder: Path) -> Path:
                 "image": encode(image, "JPEG"),
                 "truth": encode(ids),
                 "prediction": encode(prediction),
+                **dict.fromkeys(("image_part", "mask_part")),
             }
         )
     _table(folder, "examples.parquet", rows)
@@ -179,6 +180,7 @@ def write_evaluation(folder: Path, sources: Path) -> Path:
                 "position": None,
                 **_image_scores(matrix),
                 "prediction": encode(prediction),
+                **dict.fromkeys(("image_part", "mask_part")),
             }
         )
     data = {"images": str(sources / "images"), "masks": str(sources / "masks")}
@@ -195,7 +197,7 @@ def write_split_evaluation(folder: Path, dataset: Path) -> Path:
         matrix = scores.confusion_matrix(ids, prediction, 4, 255)
         total += matrix
         address = {name: row[name] for name in ("key", "shard", "position")}
-        uris = {"image_uri": None, "mask_uri": None, "annotation": None}
+        uris = dict.fromkeys(("image_uri", "mask_uri", "annotation", "image_part", "mask_part"))
         rows.append({**address, **uris, **_image_scores(matrix), "prediction": encode(prediction)})
     return _write_metrics(folder, rows, total, {"dataset": str(dataset), "split": "train"})
 
