@@ -1,6 +1,7 @@
 """`segflow ingest --resize tile`: every pixel once or more, masks exact, memory bounded."""
 
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from PIL import Image
 
 from benchmarks.process_memory import measure
 from segflow.data.records import decode_example, read_frames
+from segflow.data.remake import remake
+from segflow.dataset import Dataset
 from segflow.label_map import LabelClass, LabelMap
 from tests import giants
 from tests.bundles import write_bundle
@@ -84,6 +87,29 @@ def test_a_tiff_over_the_cap_is_cut_exactly(tmp_path, capfd, layout, edge, overl
         rows, columns = min(size, height - top), min(size, width - left)
         assert np.array_equal(image[:rows, :columns], giants.picture(top, left, rows, columns))
     assert all(shard.stat().st_size for shard in (tmp_path / "dataset").glob("*.tfrecord"))
+
+
+def test_a_tile_of_a_giant_is_made_again_from_its_row_alone(tmp_path, capfd):
+    giants.draw(tmp_path, 300, 500)
+    words = _words(tmp_path, 128, **{"limits.max-pixels": 100_000, "augment-copies": 1})
+    assert run_here(capfd, "ingest", *words).code == 0
+    dataset = Dataset.load(tmp_path / "dataset")
+
+    for key, variant in (("giant@r0000c0000", 0), ("giant@r0001c0002", 1), ("giant@r0002c0003", 0)):
+        assert remake(dataset, key, variant).is_equal
+
+
+def test_tiles_of_one_image_are_no_copies_of_each_other(tmp_path, capfd):
+    giants.draw(tmp_path, 300, 500)
+    for folder in ("images", "masks"):
+        shutil.copy(tmp_path / folder / "giant.tif", tmp_path / folder / "again.tif")
+    words = _words(tmp_path, 128, splits="train=0.5,val=0.5", **{"near-duplicates": 4})
+    assert run_here(capfd, "ingest", *words).code == 0
+
+    duplicates = Dataset.load(tmp_path / "dataset").record["duplicates"]
+
+    assert duplicates["exact"]["sets"] == 1
+    assert duplicates["exact"]["images"] == 2
 
 
 def test_a_tiff_below_the_cap_gives_the_same_tiles(tmp_path, capfd):
