@@ -24,10 +24,11 @@ _LISTED_GROUPS = 100  # straddling groups that a commit record names
 
 
 def load_sources(connection: DuckDBPyConnection, parts: Sequence[Path]) -> None:
-    """Makes `sources` of the part files of a dataset's index."""
+    """Makes `sources` of the part files of a dataset's index; a picture's first tile is it."""
     connection.execute(
         'CREATE TABLE sources AS SELECT key, split, "group", image_uri, image_sha256, image_phash '
-        "FROM read_parquet($parts, hive_partitioning = false) WHERE variant = 0",
+        "FROM read_parquet($parts, hive_partitioning = false) "
+        "WHERE variant = 0 AND coalesce(tile_row, 0) = 0 AND coalesce(tile_column, 0) = 0",
         {"parts": [glob.escape(str(part)) for part in parts]},
     )
 

@@ -14,6 +14,7 @@ from segflow.data import contained
 from segflow.data.config import DecodeLimits
 from segflow.data.leaks import perceptual_hash
 from segflow.data.pair import count_pixels, read_pair
+from segflow.data.reading import ReadingConfig
 from segflow.errors import RejectError
 from segflow.jobs.cores import available_cores
 from segflow.label_map import LabelMap
@@ -29,11 +30,13 @@ class Survey:
     Attributes:
         label_map: The classes.
         limits: Caps.
+        reading: How images are read.
         near: Whether to make perceptual hashes.
     """
 
     label_map: LabelMap
     limits: DecodeLimits
+    reading: ReadingConfig
     near: bool
 
     def __call__(
@@ -65,7 +68,7 @@ class Survey:
 
     def _fact(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
         try:
-            pair = read_pair(row, self.label_map, self.limits)
+            pair = read_pair(row, self.label_map, self.limits, self.reading)
         except RejectError:
             return None
         return {

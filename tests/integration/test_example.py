@@ -19,6 +19,7 @@ from segflow.data.augment_config import AugmentationConfig
 from segflow.data.command import ingest
 from segflow.data.config import IngestConfig
 from segflow.data.remake import find_row, remake
+from segflow.data.tiles import TileConfig
 from segflow.dataset import Dataset
 from segflow.errors import RejectCode, RejectError, UsageError
 from tests.drawn import LABELS, Pairs, rows_of, scene
@@ -54,8 +55,10 @@ def pairs(tmp_path: Path) -> Pairs:
         {},
         {"image_format": "png", "resize": "letterbox", "image_size": "20x20", "seed": 5},
         {"preset": "medical"},
+        {"resize": "crop", "mask_resize": "majority", "image_size": "20x12"},
+        {"resize": "tile", "tile": TileConfig(overlap=4, edge="shift")},
     ],
-    ids=["jpeg", "png", "medical"],
+    ids=["jpeg", "png", "medical", "crop", "tile"],
 )
 def test_every_example_has_the_bytes_that_are_stored(pairs, tmp_path, flags, monkeypatch):
     dataset = _ingest(pairs, tmp_path / "dataset", **flags)

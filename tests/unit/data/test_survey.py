@@ -9,6 +9,7 @@ from rich.console import Console
 from segflow.data import contained
 from segflow.data.config import DecodeLimits
 from segflow.data.leaks import perceptual_hash
+from segflow.data.reading import AS_SHOWN
 from segflow.data.survey import Survey
 from tests.drawn import LABELS, Pairs, decode
 from tests.requirements import ROOT
@@ -33,7 +34,7 @@ def test_every_readable_pair_has_its_facts_in_order(tmp_path):
     rows = _rows(pairs, [f"pair-{i}" for i in range(70)])
     said = io.StringIO()
 
-    facts = list(Survey(LABELS, DecodeLimits(), near=True)(rows, Console(file=said)))
+    facts = list(Survey(LABELS, DecodeLimits(), AS_SHOWN, near=True)(rows, Console(file=said)))
 
     assert [fact["key"] for fact in facts] == [r["key"] for r in rows if r["key"] != "pair-7"]
     assert said.getvalue() == "survey: 70 pairs read\n"
@@ -60,7 +61,7 @@ def test_a_file_that_crashes_the_decoder_has_no_facts_and_costs_no_other(tmp_pat
 def test_looks_are_left_out_where_nobody_asks(tmp_path):
     pairs = Pairs(tmp_path / "data", count=1)
 
-    (fact,) = Survey(LABELS, DecodeLimits(), near=False)(
+    (fact,) = Survey(LABELS, DecodeLimits(), AS_SHOWN, near=False)(
         _rows(pairs, ["pair-0"]), Console(quiet=True)
     )
 
