@@ -86,7 +86,7 @@ class _Planner:
 
 
 def _pair_plan(config: IngestConfig, console: Console) -> PairPlan:
-    paths = SourcePaths(config.images, config.masks, config.root)
+    paths = SourcePaths(config.images, config.masks, config.root, config.mask_pattern)
     layout, why = find_layout(config.layout, paths)
     if layout.name in LIST_ALL:
         require_outside(Path(config.output), images=config.images, masks=config.masks)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from segflow import storage
 from segflow.data.augment_config import AugmentationConfig
+from segflow.data.patterns import parse_mask_pattern
 from segflow.data.ranges import require_range
 from segflow.data.reading import ReadingConfig
 from segflow.data.splits import parse_group_pattern
@@ -120,6 +121,9 @@ class PlacesConfig:
     masks: str | None = None
     """Folder or glob of masks, paired with --images by stem; for COCO: which annotation files; a
     layout may do without."""
+    mask_pattern: str | None = None
+    """Regular expression that fits the whole of a mask's path without extension; what its
+    parentheses match is the image's, as in '(.+)_mask'. Both may then lie in one folder."""
     root: str | None = None
     """For a manifest: folder that relative entries start from (none: the list's folder);
     if it is given, nothing outside it is read."""
@@ -176,6 +180,8 @@ class IngestConfig(ExampleConfig, SplitsConfig, PlacesConfig):
     def __post_init__(self) -> None:
         ExampleConfig.__post_init__(self)
         SplitsConfig.__post_init__(self)
+        if self.mask_pattern is not None:
+            parse_mask_pattern(self.mask_pattern)
         if self.splits is not None:
             parse_splits(self.splits)
         elif self.stratify:

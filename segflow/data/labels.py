@@ -52,7 +52,8 @@ def require_label_map(
     contained.close()  # the launcher decodes no more
     if label_map is None:
         raise UsageError(_no_label_map(len(rows), values, colors, problem))
-    if colors and not values and not any(c.color for c in label_map.classes):
+    has_hue = any(len(set(color)) > 1 for color in colors)  # grey without hue can be values
+    if has_hue and not values and not any(c.color for c in label_map.classes):
         raise UsageError(
             f"{label_map.source}: the masks are colour-coded ({_describe(values, colors)}), but no "
             "class has a 'color'; add [r, g, b] to each"

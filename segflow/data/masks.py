@@ -1,5 +1,6 @@
 """Masks: from a file of indices, palette indices or colours to exact class ids."""
 
+import functools
 import io
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -79,11 +80,16 @@ def values_to_ids(values: NDArray[Any], label_map: LabelMap) -> NDArray[Any]:
 def colors_to_ids(colors: NDArray[np.uint8], label_map: LabelMap) -> NDArray[Any]:
     """Maps colours, uint8 [height, width, 3], to class ids by exact match.
 
+    Grey throughout, and with a label map that has no colours, they are values.
+
     Raises:
-        RejectError: `unknown_label` with the colours that no class has.
+        RejectError: `unknown_label` with the colours that no class has, and the nearest ones.
     """
     known = {_pack_one(color): class_id for color, class_id in label_map.color_to_id.items()}
-    return look_up(pack_colors(colors), known, label_map, "colours", _color_name)
+    if not known and (colors == colors[..., :1]).all():
+        return values_to_ids(colors[..., 0], label_map)
+    name = functools.partial(_color_with_nearest, label_map)
+    return look_up(pack_colors(colors), known, label_map, "colours", name)
 
 
 def pack_colors(colors: NDArray[np.uint8]) -> NDArray[np.uint32]:
@@ -105,6 +111,17 @@ def _pack_one(color: tuple[int, int, int]) -> int:
 
 def _color_name(packed: int) -> str:
     return f"rgb({packed >> 16},{packed >> 8 & 255},{packed & 255})"
+
+
+def _color_with_nearest(label_map: LabelMap, packed: int) -> str:
+    """A colour and the class whose colour is nearest in RGB: mostly, it was saved with loss."""
+    color = np.array([packed >> 16, packed >> 8 & 255, packed & 255])
+    known = [(c.name, c.color) for c in label_map.classes if c.color]
+    known += [("ignored", color) for color in label_map.ignore_colors]
+    if not known:
+        return _color_name(packed)
+    name, nearest = min(known, key=lambda entry: int(((color - np.array(entry[1])) ** 2).sum()))
+    return f"{_color_name(packed)} (nearest: {name} {_color_name(_pack_one(nearest))})"
 
 
 def look_up(
@@ -131,7 +148,9 @@ def look_up(
     found = np.flatnonzero(np.bincount(values.ravel())) if shallow else np.unique(values)
     unknown = [v for v in found.tolist() if v not in known]
     if unknown:
-        raise _unknown(what, list(map(name, unknown)), np.isin(values, unknown).sum(), label_map)
+        names = list(map(name, unknown[:_LISTED_VALUES]))
+        pixels = int(np.isin(values, unknown).sum())
+        raise _unknown(what, names, len(unknown), f"{pixels} of {values.size} pixels", label_map)
     ids = np.array([known[v] for v in found.tolist()], label_map.dtype)
     if not shallow:
         return ids[np.searchsorted(found, values)]
@@ -140,12 +159,13 @@ def look_up(
     return table[values]
 
 
-def _unknown(what: str, unknown: list[str], pixels: int, label_map: LabelMap) -> RejectError:
-    more = f" and {len(unknown) - _LISTED_VALUES} more" if len(unknown) > _LISTED_VALUES else ""
-    listed = ", ".join(unknown[:_LISTED_VALUES])
+def _unknown(
+    what: str, names: list[str], count: int, pixels: str, label_map: LabelMap
+) -> RejectError:
+    more = f" and {count - len(names)} more" if count > len(names) else ""
     return RejectError(
         RejectCode.UNKNOWN_LABEL,
-        f"{what} that no class claims: {listed}{more} ({pixels} pixels); the label map has "
+        f"{what} that no class claims: {', '.join(names)}{more} ({pixels}); the label map has "
         f"{label_map.num_classes} classes and ignores {label_map.ignore_id}",
     )
 

@@ -22,6 +22,7 @@ from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
 from segflow.jobs.plan import ROWS_AT_ONCE, PlanSummary, PlanWriter, connect, write_listing
 
+_SHOWN_PAIRS = 3
 _FIRST = "first_tile_row"  # where rows of a plan were cut up
 
 _LISTING = pa.schema(
@@ -244,12 +245,23 @@ class PairPlan:
             [str(listing)],
         ).fetchall()
         if pairs == [(0,)]:
-            closest = difflib.get_close_matches(images[0], masks, n=1, cutoff=0) or masks[:1]
-            raise UsageError(
-                f"no image and mask share a stem; the closest pair is {images[0]!r} and "
-                f"{closest[0]!r}; give globs whose wildcards match the common part, such as "
-                "--images 'data/*.jpg' --masks 'data/*_mask.png'"
-            )
+            raise UsageError(_no_pairs(images, masks))
+
+
+def _no_pairs(images: Sequence[str], masks: Sequence[str]) -> str:
+    """Says so, with the closest of the first keys and the pattern that would pair them."""
+    pairs = [
+        (image, (difflib.get_close_matches(image, masks, n=1, cutoff=0) or masks)[0])
+        for image in images[:_SHOWN_PAIRS]
+    ]
+    closest = "; ".join(f"{image!r} and {mask!r}" for image, mask in pairs)
+    before, found, after = pairs[0][1].partition(pairs[0][0])
+    pattern = f"{re.escape(before)}(.+){re.escape(after)}" if found else "(.+)_mask"
+    return (
+        f"no image and mask share a stem; the closest pair{' is' if len(pairs) == 1 else 's are'} "
+        f"{closest}; give --mask-pattern '{pattern}', or globs whose wildcards match the common "
+        "part, such as --images 'data/*.jpg' --masks 'data/*_mask.png'"
+    )
 
 
 def _storable(text: str) -> str:

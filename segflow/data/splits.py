@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from segflow import hashing
+from segflow.data.patterns import parse_pattern
 from segflow.errors import UsageError
 
 
@@ -37,16 +38,7 @@ def parse_group_pattern(text: str) -> re.Pattern[str]:
     Raises:
         UsageError: It is no regular expression, or has no group in parentheses.
     """
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise UsageError(f"--group-pattern {text!r}: no regular expression: {error}") from error
-    if not pattern.groups:
-        raise UsageError(
-            f"--group-pattern {text!r}: expected parentheses around the group's name, as in "
-            r"'(\w+)_\d+'"
-        )
-    return pattern
+    return parse_pattern("--group-pattern", text, r"(\w+)_\d+")
 
 
 def group_of(pattern: re.Pattern[str], key: str) -> str:
@@ -59,7 +51,7 @@ def group_of(pattern: re.Pattern[str], key: str) -> str:
     found = next((g for g in match.groups() if g), None) if match else None
     if found is None:
         raise UsageError(
-            f"--group-pattern {pattern.pattern!r}: finds no group in the key {key!r}; give each "
+            f"--group-pattern '{pattern.pattern}': finds no group in the key {key!r}; give each "
             rf"image one, as in '{pattern.pattern}|(.+)', where what is left over stands alone"
         )
     return found

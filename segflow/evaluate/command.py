@@ -80,7 +80,7 @@ def _split_plan(config: EvaluateConfig, bundle: Bundle) -> SplitPlan:
 
 
 def _raw_plan(config: EvaluateConfig) -> PairPlan:
-    paths = SourcePaths(config.images or "", config.masks, config.root)
+    paths = SourcePaths(config.images or "", config.masks, config.root, config.mask_pattern)
     layout, _ = find_layout(config.layout, paths)
     if layout.name in LIST_ALL:
         require_outside(Path(config.output), images=config.images, masks=config.masks)

@@ -5,6 +5,7 @@ from typing import Any
 
 from segflow import storage
 from segflow.data.config import DecodeLimits
+from segflow.data.patterns import parse_mask_pattern
 from segflow.data.ranges import require_range
 from segflow.errors import UsageError
 
@@ -23,6 +24,8 @@ class EvaluateConfig:
     """Folder of raw images, with its subfolders; glob; or a layout's root."""
     masks: str | None = None
     """Folder or glob of raw masks, paired with --images by stem."""
+    mask_pattern: str | None = None
+    """How masks are named otherwise than their images; see segflow ingest."""
     root: str | None = None
     """For a manifest: folder that relative entries start from; see segflow ingest."""
     layout: str = "auto"
@@ -46,6 +49,8 @@ class EvaluateConfig:
                 "give either --dataset (and --split) or --images (and --masks), "
                 f"found {'neither' if self.dataset is None else 'both'}"
             )
+        if self.mask_pattern is not None:
+            parse_mask_pattern(self.mask_pattern)
         for name in ("batch_size", "worker_threads", "shard_size"):
             if getattr(self, name) < 1:
                 flag = f"--{name.replace('_', '-')}"
@@ -53,7 +58,7 @@ class EvaluateConfig:
 
     def recorded(self) -> dict[str, Any]:
         """What decides the scores, besides the model."""
-        raw = ("images", "masks", "root", "layout")
+        raw = ("images", "masks", "mask_pattern", "root", "layout")
         names = ("dataset", "split") if self.dataset is not None else raw
         values = {name: getattr(self, name) for name in names}
         for name in ("dataset", "images", "masks", "root"):

@@ -113,7 +113,10 @@ REJECTS = {
     "same-stem": ("duplicate_key", "same-stem.jpg"),
     "text": ("unreadable", "image: not an image"),
     "turned-raw": ("size_mismatch", "image 16x24 and mask 24x16"),
-    "unknown-value": ("unknown_label", "mask: values that no class claims: 77, 78 (2 pixels)"),
+    "unknown-value": (
+        "unknown_label",
+        "mask: values that no class claims: 77, 78 (2 of 384 pixels)",
+    ),
 }
 
 
@@ -229,7 +232,7 @@ def test_a_label_map_that_lacks_one_colour_rejects_the_masks_that_have_it(tmp_pa
     assert run_here(capfd, "ingest", *pairs.flags(tmp_path / "out")).code == 0
     (reject,) = rows_of(tmp_path / "out", "rejects")
     assert (reject["key"], reject["code"]) == ("pair-1", "unknown_label")
-    assert "colours that no class claims: rgb(210,70,60) (1 pixels)" in reject["message"]
+    assert "colours that no class claims: rgb(210,70,60) (nearest: " in reject["message"]
 
 
 def test_hundred_unknown_values_do_not_flood_the_message(tmp_path, capfd):

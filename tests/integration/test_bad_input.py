@@ -68,8 +68,10 @@ def test_no_mask_has_the_stem_of_an_image(pairs, refusal):
     for path in list(pairs.masks.iterdir()):
         path.rename(path.with_stem(f"{path.stem}_mask"))
     line = refusal(pairs)
-    assert "no image and mask share a stem; the closest pair is 'pair-0' and 'pair-0_mask'" in line
-    assert "give globs" in line
+    assert (
+        "no image and mask share a stem; the closest pairs are 'pair-0' and 'pair-0_mask'" in line
+    )
+    assert "; 'pair-1' and 'pair-1_mask'; give --mask-pattern '(.+)_mask', or globs" in line
 
 
 def _write_label_map(pairs: Pairs, *classes: dict[str, object]) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -48,11 +48,13 @@ class SourcePaths:
         images: `--images`.
         masks: `--masks`.
         root: `--root`.
+        mask_pattern: `--mask-pattern`.
     """
 
     images: str
     masks: str | None = None
     root: str | None = None
+    mask_pattern: str | None = None
 
     @property
     def has_own_masks(self) -> bool:
@@ -63,7 +65,7 @@ class SourcePaths:
         """The same, so that a file has one address from wherever the command is run."""
         given = (self.images, self.masks, self.root)
         images, masks, root = (p and storage.absolute(p) for p in given)
-        return SourcePaths(images or "", masks, root)
+        return replace(self, images=images or "", masks=masks, root=root)
 
 
 class Layout(Protocol):

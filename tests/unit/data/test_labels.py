@@ -74,6 +74,12 @@ def test_colour_masks_need_colours(tmp_path):
     assert "'color'" in message
 
 
+def test_grey_masks_stored_as_rgb_need_no_colours(tmp_path):
+    grey = np.repeat(np.array([[0, 1]], np.uint8)[..., None], 3, axis=2)
+
+    assert require_label_map(VALUES, _rows(tmp_path, encode(grey, "PNG")), LIMITS) is VALUES
+
+
 def test_without_a_label_map_the_values_are_listed(tmp_path):
     masks = [encode(np.array([row], np.uint8), "PNG") for row in ([0, 1], [2, 255])]
 

@@ -132,6 +132,41 @@ def test_colours_are_looked_up(kind, mode):
     assert decode_mask(data, LABELS, LIMITS).tolist() == IDS
 
 
+def test_a_wrong_colour_is_named_with_the_nearest_class_and_how_many_pixels_missed():
+    colors = LABELS.palette()[GREY]
+    colors[0, 0] += np.array((1, 0, 2), np.uint8)
+    near = colors[0, 0]
+    first = LABELS.classes[GREY[0, 0]]
+
+    with pytest.raises(RejectError) as caught:
+        decode_mask(encode(colors, "PNG"), LABELS, LIMITS)
+
+    assert caught.value.code == RejectCode.UNKNOWN_LABEL
+    wrong, nearest = (f"rgb({','.join(map(str, color))})" for color in (near, first.color))
+    assert f"claims: {wrong} (nearest: {first.name} {nearest}) (1 of {GREY.size} p" in str(
+        caught.value
+    )
+
+
+def test_a_wrong_colour_near_to_an_ignored_one_says_so():
+    label_map = LabelMap((LabelClass(0, "a", (9, 9, 9)),), ignore_colors=((200, 200, 0),))
+    data = encode(np.full((2, 3, 3), (201, 200, 0), np.uint8), "PNG")
+
+    with pytest.raises(RejectError, match=r"\(nearest: ignored rgb\(200,200,0\)\) \(6 of 6 pixels"):
+        decode_mask(data, label_map, LIMITS)
+
+
+def test_grey_masks_stored_as_rgb_are_values_where_no_class_has_a_colour():
+    plain = LabelMap((LabelClass(0, "a"), LabelClass(1, "b")))
+    values = np.array([[0, 1, 255]], np.uint8)
+    data = encode(np.repeat(values[..., None], 3, axis=2), "PNG")
+
+    assert decode_mask(data, plain, LIMITS).tolist() == values.tolist()
+    with pytest.raises(RejectError, match=r"colours that no class claims: rgb\(1,1,1\)"):
+        black = LabelMap((LabelClass(0, "a", (0, 0, 0)), LabelClass(1, "b", (255, 255, 255))))
+        decode_mask(data, black, LIMITS)
+
+
 def _lossless_webp(**options: object) -> bytes:
     return encode(LABELS.palette()[GREY], "WEBP", lossless=True, **options)
 
@@ -220,7 +255,7 @@ def test_an_unknown_value_is_named_with_its_number_of_pixels():
     error = _refused(encode(np.array([[0, 77, 77, 9]], np.uint8), "PNG"))
 
     assert error.code == RejectCode.UNKNOWN_LABEL
-    assert "9, 77 (3 pixels)" in str(error)
+    assert "9, 77 (3 of 4 pixels)" in str(error)
     assert "4 classes" in str(error)
 
 
@@ -228,14 +263,7 @@ def test_of_many_unknown_values_some_are_named_and_all_counted():
     error = _refused(encode(np.arange(100, 120, dtype=np.uint8)[None], "PNG"))
 
     assert "100, 101" in str(error)
-    assert "and 8 more (20 pixels)" in str(error)
-
-
-def test_an_unknown_colour_is_named():
-    error = _refused(encode(np.array([[[0, 0, 7], [1, 2, 250]]], np.uint8), "PNG"))
-
-    assert error.code == RejectCode.UNKNOWN_LABEL
-    assert "rgb(1,2,250) (1 pixels)" in str(error)
+    assert "and 8 more (20 of 20 pixels)" in str(error)
 
 
 def test_no_channel_of_a_colour_is_taken_for_an_id():
@@ -264,7 +292,7 @@ def test_raw_ids_are_remapped_and_the_ids_themselves_then_unknown():
 
     assert mask.dtype == np.uint8
     assert mask.tolist() == [[0, 0], [1, 255]]
-    assert "1 (2 pixels)" in str(_refused(encode(np.ones((1, 2), np.uint8), "PNG"), label_map))
+    assert "1 (2 of 2 pixels)" in str(_refused(encode(np.ones((1, 2), np.uint8), "PNG"), label_map))
 
 
 @given(

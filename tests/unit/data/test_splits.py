@@ -63,7 +63,7 @@ def test_of_several_parentheses_the_first_that_takes_part_counts():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("(", "no regular expression"), (r"\w+_", "expected parentheses around the group's name")],
+    [("(", "no regular expression"), (r"\w+_", "expected parentheses around the part that counts")],
 )
 def test_a_pattern_that_names_no_group_is_refused(text, message):
     with pytest.raises(UsageError, match=message):

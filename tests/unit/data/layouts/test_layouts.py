@@ -61,6 +61,35 @@ def test_paired_without_masks_of_their_own_says_what_to_give(masks):
         list(Paired().sources(SourcePaths("data", masks)))
 
 
+def _pairs(images: str, masks: str | None, pattern: str) -> dict[str, list[str]]:
+    """Roles by key."""
+    paths = SourcePaths(images, masks, mask_pattern=pattern)
+    layout, _ = find_layout("auto", paths)
+    found: dict[str, list[str]] = {}
+    for source in layout.sources(paths):
+        found.setdefault(source.key, []).append(source.role)
+    return found
+
+
+def test_masks_named_otherwise_are_paired_by_a_pattern(tmp_path):
+    images = _touch(tmp_path / "images", "a.jpg", "s/b.jpg")
+    masks = _touch(tmp_path / "masks", "gt_a_L.png", "gt_s/b_L.png", "a.png", "xgt_a_L.png")
+
+    both = ["image", "mask"]
+    assert _pairs(images, masks, "gt_(.+)_L") == {"a": both, "s/b": both}
+    assert _pairs(images, masks, "gt_(.+)_R|(a)") == {"a": both, "s/b": ["image"]}
+
+
+def test_images_and_masks_in_one_folder_are_told_apart_by_a_pattern(tmp_path):
+    folder = _touch(tmp_path, "a.jpg", "a_mask.png", "b.jpg", "c_mask.png")
+
+    assert _pairs(folder, None, "(.+)_mask") == {
+        "a": ["image", "mask"],
+        "b": ["image"],
+        "c": ["mask"],
+    }
+
+
 def test_camvids_folders_are_its_splits_and_its_lists_are_ignored(tmp_path):
     found = list(CamVid().sources(SourcePaths(_camvid(tmp_path), None)))
 
