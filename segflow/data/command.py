@@ -18,7 +18,8 @@ from segflow.data.ingest import LIBRARIES, IngestJob, rows_per_shard
 from segflow.data.labels import SAMPLED_MASKS, find_label_map, require_label_map
 from segflow.data.layouts import LIST_ALL, SourcePaths, find_layout
 from segflow.data.listing import require_outside
-from segflow.data.planning import Judge, PairPlan, sample_rows
+from segflow.data.planned import sample_rows
+from segflow.data.planning import Judge, PairPlan
 from segflow.data.splits import parse_group_pattern
 from segflow.data.survey import Survey
 from segflow.dataset import RECORD_NAME, Dataset

@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import hashlib
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,10 +11,10 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from segflow import hashing, storage
 from segflow.data.layouts import Layout, SourceFile, SourcePaths
+from segflow.data.planned import plan_rows, sources_hash
 from segflow.data.splits import choose_split, group_of, require_split_name
 from segflow.data.spool import Spool
 from segflow.errors import UsageError
@@ -23,8 +22,6 @@ from segflow.jobs.launch import Planned
 from segflow.jobs.plan import ROWS_AT_ONCE, PlanSummary, PlanWriter, connect, write_listing
 
 _SHOWN_PAIRS = 3
-_FIRST = "first_tile_row"  # where rows of a plan were cut up
-
 _LISTING = pa.schema(
     {
         "role": pa.string(),
@@ -267,43 +264,3 @@ def _no_pairs(images: Sequence[str], masks: Sequence[str]) -> str:
 def _storable(text: str) -> str:
     # JSON may hold half a character; UTF-8 has no bytes for it.
     return text.encode(errors="replace").decode()
-
-
-def sources_hash(plan: Path) -> str:
-    """SHA-256 over what a plan lists, places apart: keys, sizes, times, annotations, groups."""
-    digest = hashlib.sha256()
-    columns = ["key", "image_bytes", "image_mtime_ns", "mask_bytes", "mask_mtime_ns", "code"]
-    columns += ["annotation", "group"]
-    for part in sorted(plan.iterdir()):
-        with pq.ParquetFile(part) as file:
-            there = columns + [_FIRST] * (_FIRST in file.schema_arrow.names)
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=there):
-                for row in batch.to_pylist():
-                    if not row.pop(_FIRST, None):  # a picture that is cut up counts once
-                        digest.update(hashing.canonical_json(row))
-    return digest.hexdigest()
-
-
-def plan_rows(folder: Path, summary: PlanSummary) -> Iterator[dict[str, Any]]:
-    """The rows of a plan in order, each with its `split`; one shard is in memory at a time."""
-    splits = (split for split, shards in summary.groups.items() for _ in range(shards))
-    for part in sorted((folder / "plan").iterdir()):
-        with pq.ParquetFile(part) as file:
-            for shard in range(file.num_row_groups):
-                split = next(splits)
-                for row in file.read_row_group(shard, use_threads=False).to_pylist():
-                    yield {**row, "split": split}
-
-
-def sample_rows(
-    plan: Path, count: int, where: Callable[[Mapping[str, Any]], bool]
-) -> Sequence[Any]:
-    """The first `count` rows of a plan that `where` accepts; the plan's order is a hash's."""
-    found: list[Any] = []
-    for part in sorted(plan.iterdir()):
-        with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE):
-                found.extend(row for row in batch.to_pylist() if where(row))
-                if len(found) >= count:
-                    return found[:count]
-    return found

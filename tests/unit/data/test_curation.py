@@ -15,7 +15,8 @@ from segflow.data.config import SplitsConfig
 from segflow.data.curation import Curation
 from segflow.data.layouts import SourceFile, SourcePaths
 from segflow.data.listing import Listed
-from segflow.data.planning import PairPlan, plan_rows
+from segflow.data.planned import plan_rows
+from segflow.data.planning import PairPlan
 from segflow.errors import UsageError
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}

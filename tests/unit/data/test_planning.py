@@ -11,7 +11,8 @@ import pytest
 from segflow.data.layouts import SourcePaths
 from segflow.data.layouts.camvid import CamVid
 from segflow.data.layouts.paired import Paired
-from segflow.data.planning import PairPlan, sample_rows
+from segflow.data.planned import sample_rows
+from segflow.data.planning import PairPlan
 from segflow.data.splits import choose_split
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
