@@ -1,7 +1,8 @@
 """Model bundles that need no training."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ def write_bundle(
     image_size: tuple[int, int] = (16, 24),
     resize: str = "stretch",
     model: "keras.Model | None" = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes a bundle.
 
@@ -29,6 +31,7 @@ def write_bundle(
         image_size: (height, width) that the model takes.
         resize: The policy that brings an image to that size.
         model: Default: each pixel gets the class whose colour is nearest.
+        reading: `bands` and `value_range`, as in `dataset.json`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = model or _nearest_colour(label_map, image_size)
@@ -41,7 +44,7 @@ def write_bundle(
         resize=resize,
         seed=0,
         splits={},
-        record={},
+        record=reading or {},
     )
     perfect = np.eye(label_map.num_classes, dtype=np.int64)
     write_record(

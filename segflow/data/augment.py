@@ -20,6 +20,7 @@ from segflow.data.augment_config import AugmentationConfig, Operation
 Window = tuple[float, float, float]
 
 _DECIMALS = 6
+_POSSIBLE = {"zoom": (0.01, 100), "blur": (0, 100), "jpeg": (0, 100)}
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,13 @@ class Augmentation:
     jpeg: int = 0
     cutout: Window = (0.0, 0.0, 0.0)
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for what cannot be made, or not within reason: rows are input."""
+        for name in ("zoom", "blur", "jpeg"):
+            low, high = _POSSIBLE[name]
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be {low} to {high}, found {getattr(self, name)}")
+
     def to_json(self) -> str:
         """What differs from the defaults, as canonical JSON; `{}` where nothing happens."""
         changed = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -74,7 +82,7 @@ class Augmentation:
         """The inverse of `to_json`.
 
         Raises:
-            ValueError: It is no such JSON, names something unknown, or holds a wrong type.
+            ValueError: It is no such JSON, names something unknown, or holds a wrong value.
         """
         values = json.loads(text)
         kinds = {f.name: f.default for f in fields(cls)}

@@ -22,6 +22,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in Pillow's and JPEG
 # To NTSC's luma and two axes of colour (YIQ); hues turn about the first axis, which is grey.
 _YIQ = np.array([_LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 _RGB = np.linalg.inv(_YIQ)
+_NUMBERS_AT_ONCE = 1 << 14  # arrays of so many stay in the processor's cache
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -90,12 +91,16 @@ def _transform_ids(mask: NDArray[Any], matrix: tuple[float, ...], ignore_id: int
     height, width = mask.shape
     a, b, c, d, e, f = matrix
     x = np.arange(width) + 0.5
-    y = np.arange(height)[:, None] + 0.5
-    columns = np.floor(a * x + b * y + c).astype(np.int64)
-    rows = np.floor(d * x + e * y + f).astype(np.int64)
-    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    moved = np.full(mask.shape, ignore_id, mask.dtype)
-    moved[inside] = mask[rows[inside], columns[inside]]
+    moved = np.empty_like(mask)
+    step = max(1, _NUMBERS_AT_ONCE // width)
+    for top in range(0, height, step):
+        band = moved[top : top + step]
+        y = np.arange(top, top + len(band))[:, None] + 0.5
+        columns, rows = a * x + b * y + c, d * x + e * y + f
+        outside = (columns < 0) | (columns >= width) | (rows < 0) | (rows >= height)
+        source = rows.astype(np.intp) * width + columns.astype(np.intp)
+        mask.ravel().take(source, mode="clip", out=band)
+        band[outside] = ignore_id
     return moved
 
 

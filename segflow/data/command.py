@@ -1,6 +1,7 @@
 """`segflow ingest` from config to commit, but for the command line."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from segflow import storage
+from segflow.data.bands import BandCutter
 from segflow.data.config import IngestConfig, parse_splits
 from segflow.data.curation import Curation
 from segflow.data.ingest import LIBRARIES, IngestJob, rows_per_shard
@@ -90,6 +92,7 @@ def _pair_plan(config: IngestConfig, console: Console) -> PairPlan:
         require_outside(Path(config.output), images=config.images, masks=config.masks)
     if config.layout == "auto":
         console.print(f"layout {layout.name}: {why}")
+    per_shard = functools.partial(rows_per_shard, config)
     return PairPlan(
         layout=layout,
         paths=paths,
@@ -97,7 +100,8 @@ def _pair_plan(config: IngestConfig, console: Console) -> PairPlan:
         shares=_shares(config),
         own_splits=config.splits is None,
         group_pattern=_group_pattern(config),
-        rows_per_shard=lambda split: rows_per_shard(config, split),
+        rows_per_shard=per_shard,
+        cut=BandCutter(config, per_shard) if config.resize == "tile" else None,
     )
 
 
@@ -112,7 +116,7 @@ def _group_pattern(config: IngestConfig) -> re.Pattern[str] | None:
 def _judge(config: IngestConfig, label_map: LabelMap, console: Console) -> Judge | None:
     if not config.needs_survey:
         return None
-    survey = Survey(label_map, config.limits, near=config.near_duplicates is not None)
+    survey = Survey(label_map, config.limits, config, near=config.near_duplicates is not None)
     return Curation(
         config, parse_splits(config.splits or _DEFAULT_SPLITS), config.seed, survey, console
     )

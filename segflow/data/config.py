@@ -10,10 +10,13 @@ from segflow import storage
 from segflow.data.augment_config import AugmentationConfig
 from segflow.data.patterns import parse_mask_pattern
 from segflow.data.ranges import require_range
+from segflow.data.reading import ReadingConfig
 from segflow.data.splits import parse_group_pattern
+from segflow.data.tiles import TileConfig
 from segflow.errors import UsageError
 
-ResizePolicy = Literal["stretch", "letterbox"]
+ResizePolicy = Literal["stretch", "letterbox", "crop", "tile"]
+MaskResize = Literal["nearest", "majority"]
 
 # Pillow refuses to open anything larger, whatever the caller allows.
 _PILLOW_LIMIT = 2 * 89_478_485
@@ -44,13 +47,19 @@ class DecodeLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExampleConfig:
+class ExampleConfig(ReadingConfig):
     """How a pair becomes stored examples."""
 
     image_size: str
     """HEIGHTxWIDTH of every stored image and mask, in pixels, such as 360x480."""
     resize: ResizePolicy = "stretch"
-    """stretch to the size; letterbox: keep the aspect ratio and pad (padding is ignored)."""
+    """stretch to the size; letterbox: keep the aspect ratio and pad (padding is ignored); crop:
+    keep it, fill the size and cut off what is left on two sides; tile: cut into tiles of that
+    size without any scaling."""
+    mask_resize: MaskResize = "nearest"
+    """nearest: the mask's pixel at the centre of each new one; majority: the id that fills most of
+    it."""
+    tile: TileConfig = field(default_factory=TileConfig)
     augment_copies: int = 0
     """Augmented copies of every training example, besides the example itself."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -63,7 +72,13 @@ class ExampleConfig:
     limits: DecodeLimits = DecodeLimits()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         height, width = self.size
+        if not 0 <= self.tile.overlap < min(height, width):
+            raise UsageError(
+                f"--tile.overlap must be 0 or more and less than a side of --image-size "
+                f"{self.image_size}, found {self.tile.overlap}"
+            )
         if height * width > self.limits.max_pixels or max(height, width) > _LARGEST_JPEG:
             raise UsageError(
                 f"--image-size must be at most {self.limits.max_pixels} pixels "

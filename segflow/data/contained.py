@@ -6,11 +6,13 @@ and are replaced when they die.
 """
 
 import atexit
+import math
 import os
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from numpy.typing import NDArray
 
 from segflow.data.config import DecodeLimits
 from segflow.data.handover import SharedMemory, receive, send
+from segflow.data.reading import AS_SHOWN, ReadingConfig
+from segflow.data.tiff import is_georeferenced
 from segflow.errors import RejectCode, RejectError
 
 _MODULE = "segflow.data.decoder"
@@ -32,7 +36,9 @@ _ENVIRONMENT = {
 }
 
 
-def decode_rgb(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
+def decode_rgb(
+    data: bytes, limits: DecodeLimits, reading: ReadingConfig = AS_SHOWN
+) -> NDArray[np.uint8]:
     """`segflow.data.decode.decode_rgb`, contained.
 
     Returns:
@@ -41,7 +47,7 @@ def decode_rgb(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
     Raises:
         RejectError: As there; and `decoder_crash` or `decoder_timeout`.
     """
-    return _decoders.decode("rgb", data, limits)
+    return _decoders.decode(Task("rgb", data, {"reading": reading.to_dict()}), limits)
 
 
 def decode_raw_mask(data: bytes, limits: DecodeLimits) -> NDArray[Any]:
@@ -53,7 +59,59 @@ def decode_raw_mask(data: bytes, limits: DecodeLimits) -> NDArray[Any]:
     Raises:
         RejectError: As there; and `decoder_crash` or `decoder_timeout`.
     """
-    return _decoders.decode("mask", data, limits)
+    return _decoders.decode(Task("mask", data), limits)
+
+
+def image_rows(
+    path: str, top: int, count: int, limits: DecodeLimits, reading: ReadingConfig
+) -> NDArray[np.uint8]:
+    """`segflow.data.geotiff.image_rows`, contained: uint8 [count, width, 3].
+
+    Raises:
+        RejectError: As there; and `decoder_crash` or `decoder_timeout`.
+        OSError: The storage failed in a way that may pass.
+    """
+    options = {"path": path, "top": top, "count": count, "reading": reading.to_dict()}
+    return _decoders.decode(Task("image_rows", options=options), limits)
+
+
+def mask_rows(path: str, top: int, count: int, limits: DecodeLimits) -> NDArray[Any]:
+    """`segflow.data.geotiff.mask_rows`, contained: [count, width], or [count, width, 3].
+
+    Raises:
+        RejectError: As there; and `decoder_crash` or `decoder_timeout`.
+        OSError: The storage failed in a way that may pass.
+    """
+    options = {"path": path, "top": top, "count": count}
+    return _decoders.decode(Task("mask_rows", options=options), limits)
+
+
+def ground_resolution(source: bytes | str, limits: DecodeLimits) -> float | None:
+    """`segflow.data.geotiff.ground_resolution` of a file's bytes, or a path, contained.
+
+    Raises:
+        RejectError: `decoder_crash` or `decoder_timeout`.
+    """
+    if not is_georeferenced(source):  # the most: spares a turn of the decoder
+        return None
+    data, options = (b"", {"path": source}) if isinstance(source, str) else (source, {})
+    (found,) = _decoders.decode(Task("ground_resolution", data, options), limits).tolist()
+    return None if math.isnan(found) else float(found)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a decoder is asked to do.
+
+    Attributes:
+        decode: A name of `segflow.data.decoder`'s.
+        data: A file's bytes.
+        options: JSON values that the task needs besides.
+    """
+
+    decode: str
+    data: bytes = b""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def close() -> None:
@@ -94,16 +152,18 @@ class _Decoder:
         if not self._replies.readline():
             raise RuntimeError(f"a decoder process did not start: exit code {self.kill()}")
 
-    def decode(self, name: str, data: bytes, limits: DecodeLimits) -> NDArray[Any]:
+    def decode(self, task: Task, limits: DecodeLimits) -> NDArray[Any]:
         """Has the process decode a file.
 
         Raises:
             RejectError: The file cannot be decoded.
+            OSError: It could not be read, which may pass.
             _DiedError: The process died of it.
         """
         self.is_fresh = False
-        self._memory.put(data)
-        request: dict[str, Any] = {"decode": name, "bytes": len(data)}
+        self._memory.put(task.data)
+        request: dict[str, Any] = {"decode": task.decode, "bytes": len(task.data)}
+        request["options"] = task.options
         if limits is not self._limits:
             request["limits"], self._limits = asdict(limits), limits
         send(self._requests, request)
@@ -114,6 +174,8 @@ class _Decoder:
         try:
             if "code" in reply:
                 raise RejectError(RejectCode(reply["code"]), reply["message"])
+            if "errno" in reply:
+                raise OSError(reply["errno"], os.strerror(reply["errno"]))
             return self._memory.get(tuple(reply["shape"]), reply["dtype"])
         finally:
             self._memory.shrink()
@@ -138,7 +200,7 @@ class _Decoders:
     def __init__(self) -> None:
         self._idle: list[_Decoder] = []
 
-    def decode(self, name: str, data: bytes, limits: DecodeLimits) -> NDArray[Any]:
+    def decode(self, task: Task, limits: DecodeLimits) -> NDArray[Any]:
         """Decodes in an idle decoder, or a new one.
 
         Raises:
@@ -147,12 +209,12 @@ class _Decoders:
         decoder = self._take()
         was_fresh = decoder.is_fresh
         try:
-            return self._use(decoder, name, data, limits)
+            return self._use(decoder, task, limits)
         except _DiedError as error:
             if was_fresh:
                 raise _verdict(error, limits) from error
         try:  # another file's damage may have come to light: only a fresh decoder's death counts
-            return self._use(_Decoder(), name, data, limits)
+            return self._use(_Decoder(), task, limits)
         except _DiedError as error:
             raise _verdict(error, limits) from error
 
@@ -172,10 +234,10 @@ class _Decoders:
         except IndexError:
             return _Decoder()
 
-    def _use(self, decoder: _Decoder, name: str, data: bytes, limits: DecodeLimits) -> NDArray[Any]:
+    def _use(self, decoder: _Decoder, task: Task, limits: DecodeLimits) -> NDArray[Any]:
         try:
-            pixels = decoder.decode(name, data, limits)
-        except RejectError:
+            pixels = decoder.decode(task, limits)
+        except (RejectError, OSError):
             self._idle.append(decoder)
             raise
         except BaseException:  # in the midst of an exchange: its next answer would be the wrong one

@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from segflow.data import contained
+from segflow.data import contained, geotiff, tiff
 from segflow.data.config import DecodeLimits
+from segflow.data.depth import to_8_bits
+from segflow.data.reading import AS_SHOWN, ReadingConfig
 from segflow.errors import RejectCode, RejectError
 
 # Pillow's names. MPO is what Pillow calls a JPEG that holds several pictures.
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "TGA", "JPEG2000", "AVIF")
+
+# Those whose several pictures are meant to be seen one after another.
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 
 # No later try will find these otherwise; any other failure of the storage may pass, so it raises.
 PERMANENT_ERRORS = frozenset(
@@ -83,13 +88,7 @@ def open_image(data: bytes, limits: DecodeLimits) -> Image.Image:
                 f"{other} is not supported; expected one of {', '.join(FORMATS)}",
             ) from error
         raise RejectError(RejectCode.UNREADABLE, "not an image, or its header is broken") from error
-    width, height = image.size
-    if width * height > limits.max_pixels:
-        raise RejectError(
-            RejectCode.TOO_LARGE,
-            f"{width} x {height} pixels by its header, over the cap of {limits.max_pixels} "
-            "(--limits.max-pixels)",
-        )
+    _require_pixels(*image.size, limits)
     if image.format == "BMP":
         _require_depth_as_read(image, data)
     return image
@@ -114,25 +113,48 @@ def load(image: Image.Image) -> Image.Image:
         raise RejectError(RejectCode.UNREADABLE, f"broken or cut off: {why}") from error
 
 
-def decode_rgb(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
+def decode_rgb(
+    data: bytes, limits: DecodeLimits, reading: ReadingConfig = AS_SHOWN
+) -> NDArray[np.uint8]:
     """Decodes an image file to RGB as a viewer would show it, transparency left out.
 
     Returns:
         uint8 [height, width, 3], orientation applied.
 
     Raises:
-        RejectError: See `open_image` and `load`; also pixels that are not integers.
+        RejectError: See `open_image` and `load`; also pixels that are not integers, an animation
+            that is not wanted, and bands that are not there.
     """
-    image = load(open_image(data, limits))
+    header = tiff.read_header(io.BytesIO(data)) if tiff.is_tiff(data) else None
+    if header is not None and _needs_bands(header, data, limits, reading):
+        _require_pixels(header.width, header.height, limits)
+        return geotiff.decode_rgb(data, header, reading)
+    image = open_image(data, limits)
+    if reading.frames == "reject":
+        _require_still(image)
+    image = load(image)
     if image.mode == "F":
         raise RejectError(
             RejectCode.UNSUPPORTED_FORMAT, "floating-point pixels; expected 8 or 16 bit integers"
         )
     if image.mode.startswith("I"):
-        return np.repeat(_grey_to_8_bits(np.asarray(image))[..., None], 3, axis=2)
+        return np.repeat(_grey_to_8_bits(np.asarray(image), reading)[..., None], 3, axis=2)
     if image.mode in ("P", "PA") and "transparency" in image.info:
         image = image.convert("RGBA")  # straight to RGB would warn about the transparency
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # spares a copy
+
+
+def _needs_bands(
+    header: tiff.TiffHeader, data: bytes, limits: DecodeLimits, reading: ReadingConfig
+) -> bool:
+    """Whether a TIFF is read band by band: on demand, and where Pillow knows no such pixels."""
+    if reading.bands is not None or (header.bits == 16 and reading.has_value_range):
+        return True
+    try:
+        open_image(data, limits)
+    except RejectError as error:
+        return error.code == RejectCode.UNREADABLE and header.has_bands
+    return False
 
 
 def read_rgb(path: str | Path, limits: DecodeLimits | None = None) -> NDArray[np.uint8]:
@@ -143,6 +165,26 @@ def read_rgb(path: str | Path, limits: DecodeLimits | None = None) -> NDArray[np
     """
     limits = limits or DecodeLimits()
     return contained.decode_rgb(read_bytes(path, limits), limits)
+
+
+def _require_pixels(width: int, height: int, limits: DecodeLimits) -> None:
+    if width * height > limits.max_pixels:
+        raise RejectError(
+            RejectCode.TOO_LARGE,
+            f"{width} x {height} pixels by its header, over the cap of {limits.max_pixels} "
+            "(--limits.max-pixels)",
+        )
+
+
+def _require_still(image: Image.Image) -> None:
+    try:
+        moves = image.format in _ANIMATED and getattr(image, "is_animated", False)
+    except Exception as error:  # looking for a second frame reads on into broken data
+        raise RejectError(RejectCode.UNREADABLE, "broken or cut off") from error
+    if moves:
+        raise RejectError(
+            RejectCode.UNSUPPORTED_FORMAT, f"an animated {image.format} (--frames reject)"
+        )
 
 
 def _require_depth_as_read(image: Image.Image, data: bytes) -> None:
@@ -160,14 +202,13 @@ def _require_depth_as_read(image: Image.Image, data: bytes) -> None:
         )
 
 
-def _grey_to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scales 16-bit grey to 8 bits: 0 stays 0 and 65535 becomes 255."""
+def _grey_to_8_bits(values: NDArray[Any], reading: ReadingConfig) -> NDArray[np.uint8]:
     if values.size and not 0 <= int(values.min()) <= int(values.max()) <= 65535:
         raise RejectError(
             RejectCode.UNSUPPORTED_FORMAT,
             f"grey values {int(values.min())} to {int(values.max())}; expected 0 to 65535",
         )
-    return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    return to_8_bits(values, reading.values)
 
 
 def _other_format(data: bytes) -> str | None:

@@ -6,6 +6,7 @@ longer than allowed: a decoder that hangs in C code can no longer end itself.
 
 import contextlib
 import fcntl
+import math
 import os
 import resource
 import select
@@ -20,15 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segflow.data import geotiff
 from segflow.data.config import DecodeLimits
 from segflow.data.decode import decode_rgb
 from segflow.data.handover import SharedMemory, receive, send
 from segflow.data.masks import decode_raw_mask
+from segflow.data.reading import ReadingConfig
 from segflow.errors import RejectCode, RejectError
 
-Decode = Callable[[bytes, DecodeLimits], NDArray[Any]]
-
-_DECODERS: Mapping[str, Decode] = {"rgb": decode_rgb, "mask": decode_raw_mask}
+Decode = Callable[[bytes, DecodeLimits, Mapping[str, Any]], NDArray[Any]]
 
 _OWN_BYTES = 512 << 20  # the libraries' own memory, with room
 _BYTES_PER_PIXEL = 32  # 16-bit grey takes most: three integers a pixel on the way to 8 bits
@@ -90,16 +91,26 @@ class _Service:
         # SIGALRM, whose default is death.
         signal.setitimer(signal.ITIMER_REAL, self.limits.decode_seconds)
         try:
-            pixels = np.ascontiguousarray(_DECODERS[request["decode"]](data, self.limits))
+            pixels = np.ascontiguousarray(
+                _DECODERS[request["decode"]](data, self.limits, request["options"])
+            )
         except RejectError as error:
             return {"code": error.code, "message": str(error)}
+        except OSError as error:
+            if error.errno is None:
+                return _failure(error)
+            return {"errno": error.errno}  # may pass
         except Exception as error:
-            why = "it ran out of memory" if isinstance(error, MemoryError) else repr(error)
-            return {"code": RejectCode.DECODER_CRASH, "message": f"the decoder failed: {why}"}
+            return _failure(error)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         self.memory.put(pixels.data)
         return {"shape": pixels.shape, "dtype": pixels.dtype.name}
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    why = "it ran out of memory" if isinstance(error, MemoryError) else repr(error)
+    return {"code": RejectCode.DECODER_CRASH, "message": f"the decoder failed: {why}"}
 
 
 def _limit_memory(limits: DecodeLimits) -> None:
@@ -109,6 +120,38 @@ def _limit_memory(limits: DecodeLimits) -> None:
     if hard == resource.RLIM_INFINITY or most < hard:
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
+
+def _rgb(data: bytes, limits: DecodeLimits, options: Mapping[str, Any]) -> NDArray[Any]:
+    return decode_rgb(data, limits, ReadingConfig(**options["reading"]))
+
+
+def _mask(data: bytes, limits: DecodeLimits, _: Mapping[str, Any]) -> NDArray[Any]:
+    return decode_raw_mask(data, limits)
+
+
+def _image_rows(_: bytes, limits: DecodeLimits, options: Mapping[str, Any]) -> NDArray[Any]:
+    reading = ReadingConfig(**options["reading"])
+    return geotiff.image_rows(options["path"], options["top"], options["count"], reading)
+
+
+def _mask_rows(_: bytes, limits: DecodeLimits, options: Mapping[str, Any]) -> NDArray[Any]:
+    return geotiff.mask_rows(options["path"], options["top"], options["count"])
+
+
+def _ground_resolution(
+    data: bytes, limits: DecodeLimits, options: Mapping[str, Any]
+) -> NDArray[Any]:
+    found = geotiff.ground_resolution(options.get("path", data))
+    return np.array([math.nan if found is None else found])
+
+
+_DECODERS: Mapping[str, Decode] = {
+    "rgb": _rgb,
+    "mask": _mask,
+    "image_rows": _image_rows,
+    "mask_rows": _mask_rows,
+    "ground_resolution": _ground_resolution,
+}
 
 if __name__ == "__main__":
     main(SharedMemory(int(sys.argv[1])), int(sys.argv[2]))

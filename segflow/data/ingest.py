@@ -4,16 +4,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from segflow import hashing
 from segflow.class_weights import inverse_frequency, median_frequency
-from segflow.data import contained
+from segflow.data import contained, geotiff
 from segflow.data.config import IngestConfig
+from segflow.data.index import INDEX_SCHEMA, Place, index_row, shard_name
 from segflow.data.leaks import load_sources, perceptual_hash, summarize
-from segflow.data.pair import Example, Pair, make_examples, read_pair
+from segflow.data.pair import Example, make_examples
+from segflow.data.pieces import Piece, read_pieces
 from segflow.data.records import encode_example, write_frame
 from segflow.dataset import FORMAT_VERSION, RECORD_NAME
 from segflow.errors import RejectCode, RejectError
@@ -23,37 +25,11 @@ from segflow.jobs.plan import connect
 from segflow.jobs.run import Run, Shard
 from segflow.label_map import LabelMap
 
-INDEX_SCHEMA = pa.schema(
-    [
-        pa.field("key", pa.string()),
-        pa.field("variant", pa.int32(), metadata={"description": "0 = not augmented"}),
-        pa.field("split", pa.string()),
-        pa.field("image_uri", pa.string()),
-        pa.field("mask_uri", pa.string()),
-        pa.field("image_sha256", pa.string(), metadata={"description": "of the source file"}),
-        pa.field("source_height", pa.int32(), metadata={"description": "after EXIF orientation"}),
-        pa.field("source_width", pa.int32(), metadata={"description": "after EXIF orientation"}),
-        pa.field("height", pa.int32()),
-        pa.field("width", pa.int32()),
-        pa.field("shard", pa.string(), metadata={"description": "TFRecord file"}),
-        pa.field("position", pa.int32(), metadata={"description": "of the record in its shard"}),
-        pa.field("class_pixels", pa.list_(pa.int64()), metadata={"description": "by class id"}),
-        pa.field("ignored_pixels", pa.int64()),
-        pa.field("augmentation", pa.string(), metadata={"description": "JSON; null: variant 0"}),
-        pa.field("annotation", pa.string(), metadata={"description": "null: the mask is a file"}),
-        pa.field("group", pa.string(), metadata={"description": "what must not straddle splits"}),
-        pa.field(
-            "image_phash",
-            pa.string(),
-            metadata={"description": "perceptual hash in hex; null unless asked for"},
-        ),
-        pa.field("image_part", pa.string(), metadata={"description": "where in a pack; or null"}),
-        pa.field("mask_part", pa.string(), metadata={"description": "where in a pack; or null"}),
-    ]
-)
-
 # Distributions whose version decides a dataset's bytes.
-LIBRARIES = ("pillow", "numpy", "pyarrow", "protobuf", "pycocotools", "imagehash")
+LIBRARIES = (
+    *("pillow", "numpy", "pyarrow", "protobuf", "pycocotools", "imagehash"),
+    *geotiff.LIBRARIES,
+)
 
 TRAINING_SPLIT = "train"
 
@@ -105,6 +81,8 @@ class IngestJob(Job):
             "label_map": content["label_map"],
             "image_size": content["image_size"],
             "resize": self.config.resize,
+            "bands": self.config.chosen_bands and list(self.config.chosen_bands),
+            "value_range": list(self.config.values),
             "seed": self.config.seed,
             "splits": splits,
             "class_weights": _class_weights(totals, self.label_map),
@@ -137,22 +115,21 @@ class IngestWork:
     def __call__(
         self, shard: Shard, rows: Sequence[Mapping[str, Any]], output: ShardOutput
     ) -> None:
-        """Writes the shard's examples and index; one pair is in memory at a time."""
+        """Writes the shard's examples and index; one picture is in memory at a time, or less."""
         name = shard_name(shard)
         index: list[dict[str, Any]] = []
         with output.local_path(name).open("wb") as file:
             for row in rows:
+                start = file.tell()
                 try:
-                    pair = read_pair(row, self.label_map, self.config.limits)
+                    made = self._write(row, shard, file, len(index))
                 except RejectError as error:
                     output.reject(row, error)
+                    file.seek(start)  # all tiles of a row of the plan, or none
+                    file.truncate()
                     continue
                 output.accept()
-                look = perceptual_hash(pair.image) if self._near else None
-                for variant, example in enumerate(self._examples(pair, row, shard.group)):
-                    place = (shard, len(index))
-                    index.append(_index_row(row, pair, look, example, variant, *place))
-                    write_frame(file, encode_example(example.record))
+                index += made
         output.add_file(name, len(index))
         table = pa.Table.from_pylist(index, schema=INDEX_SCHEMA)
         output.add_table(f"index/part-{shard.index:05d}.parquet", table)
@@ -162,18 +139,28 @@ class IngestWork:
         """Ends the decoder process."""
         contained.close()
 
-    def _examples(self, pair: Pair, row: Mapping[str, Any], split: str) -> Iterator[Example]:
+    def _examples(self, piece: Piece, row: Mapping[str, Any], split: str) -> Iterator[Example]:
         filename, copies = Path(row["image_uri"]).name, copies_in(self.config, split)
-        return make_examples(pair, row["key"], filename, copies, self.config, self.label_map)
+        return make_examples(piece.pair, piece.key, filename, copies, self.config, self.label_map)
+
+    def _write(
+        self, row: Mapping[str, Any], shard: Shard, file: BinaryIO, position: int
+    ) -> list[dict[str, Any]]:
+        """Appends the examples of a row of the plan; returns their rows of the index."""
+        index: list[dict[str, Any]] = []
+        look = None
+        for number, piece in enumerate(read_pieces(row, self.label_map, self.config)):
+            if number == 0 and self._near and piece.whole is not None:
+                look = perceptual_hash(piece.whole)
+            for variant, example in enumerate(self._examples(piece, row, shard.group)):
+                place = Place(shard, position + len(index), variant)
+                index.append(index_row(row, piece, look, example, place))
+                write_frame(file, encode_example(example.record))
+        return index
 
     @property
     def _near(self) -> bool:
         return self.config.near_duplicates is not None
-
-
-def shard_name(shard: Shard) -> str:
-    """`train-00000-of-00008.tfrecord`, as TensorFlow names shards."""
-    return f"{shard.group}-{shard.group_index:05d}-of-{shard.group_shards:05d}.tfrecord"
 
 
 def rows_per_shard(config: IngestConfig, split: str) -> int:
@@ -184,39 +171,6 @@ def rows_per_shard(config: IngestConfig, split: str) -> int:
 def copies_in(config: IngestConfig, split: str) -> int:
     """Augmented copies of each example of a split."""
     return config.augment_copies if split == TRAINING_SPLIT else 0
-
-
-def _index_row(
-    row: Mapping[str, Any],
-    pair: Pair,
-    image_phash: str | None,
-    example: Example,
-    variant: int,
-    shard: Shard,
-    position: int,
-) -> dict[str, Any]:
-    return {
-        "key": row["key"],
-        "variant": variant,
-        "split": shard.group,
-        "image_uri": row["image_uri"],
-        "mask_uri": row["mask_uri"],
-        "image_sha256": pair.image_sha256,
-        "source_height": pair.image.shape[0],
-        "source_width": pair.image.shape[1],
-        "height": example.record.height,
-        "width": example.record.width,
-        "shard": shard_name(shard),
-        "position": position,
-        "class_pixels": example.class_pixels,
-        "ignored_pixels": example.ignored_pixels,
-        "augmentation": example.augmentation.to_json() if example.augmentation else None,
-        "annotation": row.get("annotation"),
-        "group": row["group"],
-        "image_phash": image_phash,
-        "image_part": row.get("image_part"),
-        "mask_part": row.get("mask_part"),
-    }
 
 
 def _sums(index: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

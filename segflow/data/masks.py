@@ -29,7 +29,15 @@ def decode_mask(data: bytes, label_map: LabelMap, limits: DecodeLimits) -> NDArr
     Raises:
         RejectError: Not readable, lossy, too large, or a value that no class claims.
     """
-    raw = contained.decode_raw_mask(data, limits)
+    return raw_to_ids(contained.decode_raw_mask(data, limits), label_map)
+
+
+def raw_to_ids(raw: NDArray[Any], label_map: LabelMap) -> NDArray[Any]:
+    """Maps source values [height, width] or colours [height, width, 3] to class ids.
+
+    Raises:
+        RejectError: `unknown_label` with what no class claims.
+    """
     return colors_to_ids(raw, label_map) if raw.ndim == 3 else values_to_ids(raw, label_map)
 
 

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from segflow.data.augment import Augmentation
 from segflow.data.config import DecodeLimits, ExampleConfig
 from segflow.data.decode import read_bytes
 from segflow.data.masks import decode_mask, encode_mask
+from segflow.data.reading import AS_SHOWN, ReadingConfig
 from segflow.data.records import Record
 from segflow.errors import RejectCode, RejectError
 from segflow.label_map import LabelMap
@@ -31,11 +32,13 @@ class Pair:
         image: uint8 [height, width, 3], orientation applied.
         mask: Ids of the label map, [height, width].
         image_sha256: Of the image file's bytes, in hex.
+        ground_resolution: Side of a pixel in metres; None where the file does not say.
     """
 
     image: NDArray[np.uint8]
     mask: NDArray[Any]
     image_sha256: str
+    ground_resolution: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,17 +71,12 @@ def read_source(
         RejectError: It has changed since, cannot be read, or is too large.
         OSError: The storage failed in a way that may pass.
     """
-    listed = planned != (None, None)
     read = functools.partial(read_bytes, path, limits)
     if part is not None:
-        address = packs.from_json(part)
-        path, planned = address.pack.path, (address.pack.bytes, planned[1])
-        read = functools.partial(_read_part, address, limits, what)
-    if listed:
-        _require_unchanged(path, planned, what)
-    data = _about(what, read)
-    if listed:
-        _require_unchanged(path, planned, what)  # nor while it was read
+        read = functools.partial(_read_part, packs.from_json(part), limits, what)
+    _require_as_planned(path, planned, what, part)
+    data = about(what, read)
+    _require_as_planned(path, planned, what, part)  # nor while it was read
     return data
 
 
@@ -90,7 +88,27 @@ def _read_part(part: packs.Part, limits: DecodeLimits, what: str) -> bytes:
     return data
 
 
-def _require_unchanged(path: str, planned: tuple[int | None, int | None], what: str) -> None:
+def require_unchanged(row: Mapping[str, Any], what: str) -> None:
+    """Compares a row's `image` or `mask` with what it was when it was listed.
+
+    Raises:
+        RejectError: It has changed since.
+    """
+    _require_as_planned(row[f"{what}_uri"], _planned(row, what), what, row.get(f"{what}_part"))
+
+
+def _planned(row: Mapping[str, Any], what: str) -> tuple[int | None, int | None]:
+    return row.get(f"{what}_bytes"), row.get(f"{what}_mtime_ns")
+
+
+def _require_as_planned(
+    path: str, planned: tuple[int | None, int | None], what: str, part: str | None
+) -> None:
+    if planned == (None, None):
+        return
+    if part is not None:
+        pack = packs.from_json(part).pack
+        path, planned = pack.path, (pack.bytes, planned[1])
     try:
         stat = Path(path).stat()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -103,40 +121,69 @@ def _require_unchanged(path: str, planned: tuple[int | None, int | None], what: 
         raise RejectError(RejectCode.SOURCE_CHANGED, f"{what}: changed since it was listed: {how}")
 
 
-def read_pair(row: Mapping[str, Any], label_map: LabelMap, limits: DecodeLimits) -> Pair:
+def read_pair(
+    row: Mapping[str, Any],
+    label_map: LabelMap,
+    limits: DecodeLimits,
+    reading: ReadingConfig = AS_SHOWN,
+) -> Pair:
     """Reads and checks the pair that a row of the plan addresses.
 
     Raises:
         RejectError: With the contract's code; the message says which of the two files.
     """
-    image_planned = (row.get("image_bytes"), row.get("image_mtime_ns"))
-    image_bytes = read_source(
-        row["image_uri"], image_planned, limits, "image", row.get("image_part")
-    )
-    image = _about("image", lambda: contained.decode_rgb(image_bytes, limits))
-    mask = _read_mask(row, (image.shape[0], image.shape[1]), label_map, limits)
-    if image.shape[:2] != mask.shape:
-        raise RejectError(
-            RejectCode.SIZE_MISMATCH,
-            f"image {_size(image)} and mask {_size(mask)} (height x width, each after its own "
-            "EXIF orientation) differ",
-        )
-    return Pair(image, mask, hashlib.sha256(image_bytes).hexdigest())
+    image, sha256, resolution = read_image(row, limits, reading)
+    mask = read_mask(row, (image.shape[0], image.shape[1]), label_map, limits)
+    require_equal_sizes(image.shape[:2], mask.shape)
+    return Pair(image, mask, sha256, resolution)
 
 
-def _read_mask(
+def read_image(
+    row: Mapping[str, Any], limits: DecodeLimits, reading: ReadingConfig = AS_SHOWN
+) -> tuple[NDArray[np.uint8], str, float | None]:
+    """Reads the image that a row of a plan addresses.
+
+    Returns:
+        RGB uint8 [height, width, 3], orientation applied; SHA-256 of the file's bytes in hex;
+        and the ground resolution.
+
+    Raises:
+        RejectError: It has changed since it was listed, or cannot be decoded.
+    """
+    part = row.get("image_part")
+    data = read_source(row["image_uri"], _planned(row, "image"), limits, "image", part)
+    image = about("image", lambda: contained.decode_rgb(data, limits, reading))
+    return image, hashlib.sha256(data).hexdigest(), contained.ground_resolution(data, limits)
+
+
+def read_mask(
     row: Mapping[str, Any], image_size: tuple[int, int], label_map: LabelMap, limits: DecodeLimits
 ) -> NDArray[Any]:
-    planned = (row.get("mask_bytes"), row.get("mask_mtime_ns"))
+    """Reads, or draws, the mask that a row of the plan addresses: ids [height, width].
+
+    Raises:
+        RejectError: With the contract's code.
+    """
 
     def read() -> bytes:
-        return read_source(row["mask_uri"], planned, limits, "mask", row.get("mask_part"))
+        part = row.get("mask_part")
+        return read_source(row["mask_uri"], _planned(row, "mask"), limits, "mask", part)
 
     if annotation := row.get("annotation"):
         drawn = MaskSource(read, image_size, label_map, limits)
-        return _about("mask", lambda: annotations.mask_of(annotation, drawn))
+        return about("mask", lambda: annotations.mask_of(annotation, drawn))
     data = read()
-    return _about("mask", lambda: decode_mask(data, label_map, limits))
+    return about("mask", lambda: decode_mask(data, label_map, limits))
+
+
+def require_equal_sizes(image: Sequence[int], mask: Sequence[int]) -> None:
+    """Raises `RejectError` if two sizes (height, width) differ."""
+    if tuple(image) != tuple(mask):
+        raise RejectError(
+            RejectCode.SIZE_MISMATCH,
+            f"image {image[0]}x{image[1]} and mask {mask[0]}x{mask[1]} (height x width, each "
+            "after its own EXIF orientation) differ",
+        )
 
 
 def make_examples(
@@ -168,7 +215,7 @@ def resize_pair(pair: Pair, config: ExampleConfig, label_map: LabelMap) -> Pair:
     """The pair at the stored size, which all its variants are made of."""
     placement = resize.place((pair.mask.shape[0], pair.mask.shape[1]), config.size, config.resize)
     image = resize.resize_image(pair.image, placement)
-    mask = resize.resize_mask(pair.mask, placement, label_map.ignore_id)
+    mask = resize.resize_mask(pair.mask, placement, label_map.ignore_id, config.mask_resize)
     return replace(pair, image=image, mask=mask)
 
 
@@ -214,14 +261,11 @@ def encode_image(image: NDArray[np.uint8], config: ExampleConfig) -> bytes:
     return buffer.getvalue()
 
 
-def _about(what: str, read: Any) -> Any:
+def about(what: str, read: Callable[[], Any]) -> Any:
+    """What `read` returns; the message of its `RejectError` begins with `what` file it means."""
     try:
         return read()
     except RejectError as error:
         message = str(error)
         named = message.startswith(f"{what}: ")
         raise RejectError(error.code, message if named else f"{what}: {message}") from error
-
-
-def _size(array: NDArray[Any]) -> str:
-    return f"{array.shape[0]}x{array.shape[1]}"

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from segflow.data.spool import Spool
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
 from segflow.jobs.plan import ROWS_AT_ONCE, PlanSummary, PlanWriter, connect, write_listing
+
+_FIRST = "first_tile_row"  # where rows of a plan were cut up
 
 _LISTING = pa.schema(
     {
@@ -118,6 +120,7 @@ class PairPlan:
         judge: Changes splits and refuses rows after a look at all of a draft, whose rows it is
             given with their `split`, the splits in order, and a folder; returns a Parquet file
             with `key`, `split`, `code` and `message`, None where the draft stands.
+        cut: Cuts up rows that would make more than a shard; None: there are no such.
     """
 
     layout: Layout
@@ -128,6 +131,7 @@ class PairPlan:
     own_splits: bool = True
     group_pattern: re.Pattern[str] | None = None
     judge: Judge | None = None
+    cut: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]] | None = None
 
     def __call__(self, folder: Path) -> Planned:
         """Writes the plan into the run folder `folder`.
@@ -147,7 +151,9 @@ class PairPlan:
             def write(to: Path, sql: str, **more: str) -> PlanSummary:
                 params = {"listing": str(listing), "groups": groups, **more}
                 rows = connection.sql(sql, params=params).to_arrow_reader(ROWS_AT_ONCE)
-                batches = (spool.attach(batch, "annotation") for batch in rows)
+                whole = (spool.attach(batch, "annotation") for batch in rows)
+                is_final = to == folder
+                batches = self.cut(whole) if self.cut is not None and is_final else whole
                 return PlanWriter(to, self.rows_per_shard).write(batches)
 
             draft = folder if self.judge is None else folder / "draft"
@@ -169,7 +175,7 @@ class PairPlan:
         """
         there = storage.read_json(output / record_name)
         with storage.scratch_folder() as folder:
-            planned = dataclasses.replace(self, judge=None)(folder)
+            planned = dataclasses.replace(self, judge=None, cut=None)(folder)
         if planned.notes["sources_sha256"] != there["sources_sha256"]:
             raise UsageError(
                 f"--output {output}: was made of {there['inputs']['listed']} inputs, and the "
@@ -253,9 +259,11 @@ def sources_hash(plan: Path) -> str:
     columns += ["annotation", "group"]
     for part in sorted(plan.iterdir()):
         with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
+            there = columns + [_FIRST] * (_FIRST in file.schema_arrow.names)
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=there):
                 for row in batch.to_pylist():
-                    digest.update(hashing.canonical_json(row))
+                    if not row.pop(_FIRST, None):  # a picture that is cut up counts once
+                        digest.update(hashing.canonical_json(row))
     return digest.hexdigest()
 
 

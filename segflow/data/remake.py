@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from segflow.data.augment import Augmentation
 from segflow.data.config import ExampleConfig
-from segflow.data.pair import Example, make_example, read_pair, resize_pair
+from segflow.data.pair import Example, make_example, resize_pair
+from segflow.data.pieces import Piece, read_pieces
 from segflow.data.records import Record, decode_example, read_frames
 from segflow.dataset import Dataset
 from segflow.errors import RejectCode, RejectError, UsageError
@@ -69,14 +70,23 @@ def remake_example(dataset: Dataset, row: Mapping[str, Any]) -> Example:
             f"dataset {dataset.folder}: made by another version of segflow, whose settings or "
             f"augmentations this one cannot read ({error}); ingest again or use that version"
         ) from error
-    pair = read_pair(row, dataset.label_map, config.limits)
-    if pair.image_sha256 != row["image_sha256"]:
+    piece = _piece(row, dataset, config)
+    if piece.pair.image_sha256 != row["image_sha256"]:
         raise RejectError(
             RejectCode.SOURCE_CHANGED, f"{row['image_uri']}: has changed since it was ingested"
         )
-    resized = resize_pair(pair, config, dataset.label_map)
+    resized = resize_pair(piece.pair, config, dataset.label_map)
     filename = Path(row["image_uri"]).name
     return make_example(resized, row["key"], filename, augmentation, config, dataset.label_map)
+
+
+def _piece(row: Mapping[str, Any], dataset: Dataset, config: ExampleConfig) -> Piece:
+    """Reads what the row's example was made of; of a tile's picture, its row of tiles alone."""
+    planned = dict(row)
+    if row.get("tile_row") is not None:
+        planned |= {"first_tile_row": row["tile_row"], "tile_rows": 1}
+    pieces = read_pieces(planned, dataset.label_map, config)
+    return next(itertools.islice(pieces, row.get("tile_column") or 0, None))
 
 
 def find_row(dataset: Dataset, key: str, variant: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def group_of(pattern: re.Pattern[str], key: str) -> str:
     found = next((g for g in match.groups() if g), None) if match else None
     if found is None:
         raise UsageError(
-            f"--group-pattern {pattern.pattern!r}: finds no group in the key {key!r}; give each "
+            f"--group-pattern '{pattern.pattern}': finds no group in the key {key!r}; give each "
             rf"image one, as in '{pattern.pattern}|(.+)', where what is left over stands alone"
         )
     return found

@@ -1,5 +1,6 @@
 """A look at every pair before its split is final: what it shows, and what it looks like."""
 
+import contextlib
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from segflow.data import contained
 from segflow.data.config import DecodeLimits
 from segflow.data.leaks import perceptual_hash
 from segflow.data.pair import count_pixels, read_pair
+from segflow.data.reading import ReadingConfig
 from segflow.errors import RejectError
 from segflow.jobs.cores import available_cores
 from segflow.label_map import LabelMap
@@ -23,16 +25,18 @@ _LINE_EVERY_S = 10.0
 
 @dataclass(frozen=True)
 class Survey:
-    """Reads pairs with all cores, in threads: decoders let go of Python's lock.
+    """Reads pairs with all cores, in threads: each has a decoder process of its own.
 
     Attributes:
         label_map: The classes.
         limits: Caps.
+        reading: How images are read.
         near: Whether to make perceptual hashes.
     """
 
     label_map: LabelMap
     limits: DecodeLimits
+    reading: ReadingConfig
     near: bool
 
     def __call__(
@@ -40,7 +44,7 @@ class Survey:
     ) -> Iterator[dict[str, Any]]:
         """The facts of each pair that can be read, in order, in bounded memory.
 
-        A pair that cannot be read has none: ingest will say why.
+        A pair that cannot be read, or that its decoder dies of, has none: ingest will say why.
 
         Args:
             rows: Of the plan, with their `split`.
@@ -51,8 +55,8 @@ class Survey:
             `near`), `class_pixels` (by class id, at the mask's own size)}.
         """
         said, count, threads = time.monotonic(), 0, available_cores()
-        with ThreadPoolExecutor(threads, "survey") as pool:
-            rest = iter(rows)
+        rest = iter(rows)
+        with contextlib.closing(contained), ThreadPoolExecutor(threads, "survey") as pool:
             while batch := list(itertools.islice(rest, threads * _PAIRS_A_THREAD)):
                 yield from (fact for fact in pool.map(self._fact, batch) if fact is not None)
                 count += len(batch)
@@ -64,7 +68,7 @@ class Survey:
 
     def _fact(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
         try:
-            pair = read_pair(row, self.label_map, self.limits)
+            pair = read_pair(row, self.label_map, self.limits, self.reading)
         except RejectError:
             return None
         return {

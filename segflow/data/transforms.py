@@ -10,7 +10,8 @@ from apache_beam.metrics import Metrics
 
 from segflow.data import contained
 from segflow.data.config import ExampleConfig
-from segflow.data.pair import make_examples, read_pair
+from segflow.data.pair import make_examples
+from segflow.data.pieces import read_pieces
 from segflow.data.records import encode_example
 from segflow.errors import RejectError
 from segflow.label_map import LabelMap
@@ -54,15 +55,20 @@ class _MakeExamples(beam.DoFn):
     def process(self, pair: tuple[str, str, str]) -> Iterator[Any]:
         key, image, mask = pair
         row = {"key": key, "image_uri": image, "mask_uri": mask}
+        name = Path(image).name
+        copies, config, labels = self._config.augment_copies, self._config, self._label_map
         try:
-            decoded = read_pair(row, self._label_map, self._config.limits)
+            # All tiles of a picture, or none: only when the last is made is it accepted.
+            examples = [
+                example
+                for piece in read_pieces(row, labels, config)
+                for example in make_examples(piece.pair, piece.key, name, copies, config, labels)
+            ]
         except RejectError as error:
             self._rejected.inc()
             reject = {**row, "code": str(error.code), "message": str(error)}
             yield beam.pvalue.TaggedOutput(REJECTS, reject)
             return
         self._accepted.inc()
-        config, labels = self._config, self._label_map
-        name, copies = Path(image).name, config.augment_copies
-        for example in make_examples(decoded, key, name, copies, config, labels):
+        for example in examples:
             yield encode_example(example.record)

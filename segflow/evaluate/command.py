@@ -21,6 +21,7 @@ from segflow.jobs.launch import (
     refuse_other_output,
     require_free,
 )
+from segflow.label.reading import reading_of
 from segflow.train.bundle import Bundle
 
 
@@ -44,6 +45,7 @@ def evaluate(
     """
     console = console or progress.new_console()
     bundle = Bundle.load(config.model)
+    reading_of(bundle)  # says what is missing before any work begins
     output = Path(config.output)
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
     plan: SplitPlan | PairPlan

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from segflow import scores
-from segflow.data import contained
+from segflow.data import contained, geotiff
 from segflow.data.masks import encode_mask
 from segflow.dataset import Dataset
 from segflow.errors import RejectError
@@ -58,7 +58,7 @@ IMAGES_SCHEMA = pa.schema(
 )
 
 # Distributions whose version decides the scores.
-LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow", "pycocotools")
+LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow", "pycocotools", *geotiff.LIBRARIES)
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ class EvaluateJob(Job):
         from segflow.label.predictor import load_for_job
 
         config = self.config
-        source: Source = RawPairs(self.label_map, self.config.limits)
-        if config.dataset is not None:
-            source = SplitRecords(Dataset.load(config.dataset))
         predictor = load_for_job(
             config.model, self.model_fingerprint, config.batch_size, config.worker_threads
         )
+        source: Source = RawPairs(self.label_map, config.limits, predictor.reading)
+        if config.dataset is not None:
+            source = SplitRecords(Dataset.load(config.dataset))
         return EvaluateWork(config, source, predictor)
 
     def rejects_path(self, run: Run, shard: Shard) -> str:

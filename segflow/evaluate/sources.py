@@ -13,6 +13,7 @@ from PIL import Image
 
 from segflow.data.config import DecodeLimits
 from segflow.data.pair import read_pair
+from segflow.data.reading import ReadingConfig
 from segflow.data.records import decode_example, read_frames
 from segflow.dataset import Dataset
 from segflow.errors import RejectError, UsageError
@@ -50,6 +51,7 @@ class RawPairs:
 
     label_map: LabelMap
     limits: DecodeLimits
+    reading: ReadingConfig
 
     def read(
         self, shard: Shard, rows: Sequence[Mapping[str, Any]]
@@ -57,7 +59,7 @@ class RawPairs:
         """Reads and checks pair after pair, as ingest does."""
         for row in rows:
             try:
-                pair = read_pair(row, self.label_map, self.limits)
+                pair = read_pair(row, self.label_map, self.limits, self.reading)
             except RejectError as error:
                 yield error
             else:

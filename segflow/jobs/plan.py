@@ -14,6 +14,7 @@ from segflow.jobs.run import SHARDS_PER_PART, plan_part
 # Rows in memory at once, on their way into and out of DuckDB: more buys no speed, and what a
 # process has once asked for it rarely gives back.
 ROWS_AT_ONCE = 1024
+_FOR_PLANNING = ("shard_group", "weight", "examples")
 _SORT_MEMORY = "256MB"  # DuckDB spills to disk beyond it
 
 
@@ -30,7 +31,7 @@ class PlanWriter:
     """Cuts a stream of rows, sorted by group, into shards and writes them.
 
     A shard ends when its group does, at `rows_per_shard[group]` rows, or when its rows weigh
-    `max_weight` bytes.
+    `max_weight` bytes. A row counts as many times as its column `examples` says, if there is one.
     """
 
     folder: Path
@@ -49,18 +50,19 @@ class PlanWriter:
             rows = zip(
                 batch.column("shard_group").to_pylist(),
                 batch.column("weight").to_pylist(),
+                _examples(batch),
                 strict=True,
             )
-            for row, (row_group, row_weight) in enumerate(rows):
+            for row, (row_group, row_weight, examples) in enumerate(rows):
                 full = group is not None and (
                     row_group != group
-                    or count >= self.rows_per_shard(group)
+                    or (count and count + examples > self.rows_per_shard(group))
                     or (count and weight + row_weight > self.max_weight)
                 )
                 if full:
                     self._end_shard(group, [*pending, batch.slice(start, row - start)])
                     pending, start, count, weight = [], row, 0, 0
-                group, count, weight = row_group, count + 1, weight + row_weight
+                group, count, weight = row_group, count + examples, weight + row_weight
             pending.append(batch.slice(start))
         if group is not None:
             self._end_shard(group, pending)
@@ -69,7 +71,8 @@ class PlanWriter:
         return PlanSummary(dict(self._groups), self._rows)
 
     def _end_shard(self, group: Any, batches: list[pa.RecordBatch]) -> None:
-        table = pa.Table.from_batches(batches).drop_columns(["shard_group", "weight"])
+        table = pa.Table.from_batches(batches)
+        table = table.drop_columns([name for name in _FOR_PLANNING if name in table.column_names])
         part, row_group = divmod(sum(self._groups.values()), SHARDS_PER_PART)
         if row_group == 0:
             if self._writer is not None:
@@ -81,6 +84,12 @@ class PlanWriter:
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._groups[group] = self._groups.get(group, 0) + 1
         self._rows += table.num_rows
+
+
+def _examples(batch: pa.RecordBatch) -> list[int]:
+    if "examples" not in batch.schema.names:
+        return [1] * batch.num_rows
+    return batch.column("examples").to_pylist()
 
 
 def write_listing(path: Path, rows: Iterator[Mapping[str, Any]], schema: pa.Schema) -> int:

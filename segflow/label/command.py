@@ -16,6 +16,7 @@ from segflow.label.config import LabelConfig
 from segflow.label.current import current_sql
 from segflow.label.labelling import LIBRARIES, RECORDS_FOLDER, LabelJob
 from segflow.label.planning import LabelPlan, committed_records
+from segflow.label.reading import reading_of
 from segflow.train.bundle import Bundle
 
 _TABLES = ("images", "areas", "rejects", RECORDS_FOLDER, "current.sql", "report.html")
@@ -41,6 +42,7 @@ def label(
     """
     console = console or progress.new_console()
     bundle = Bundle.load(config.model)
+    reading_of(bundle)  # says what is missing before any work begins
     output = Path(config.output)
     require_free(output, _TABLES)
     require_outside(output, images=config.images)

@@ -1,20 +1,16 @@
 """The label job: a shard of image addresses becomes two tables."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from segflow import storage
-from segflow.data import contained
-from segflow.data.config import DecodeLimits
-from segflow.data.pair import read_source
+from segflow.data import contained, geotiff
+from segflow.data.pair import read_image
 from segflow.errors import RejectError
 from segflow.jobs.job import Job, Totals
 from segflow.jobs.output import ShardOutput
@@ -31,7 +27,7 @@ FORMAT_VERSION = 1
 RECORDS_FOLDER = "runs"
 
 # Distributions whose version decides the labels' bytes.
-LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow")
+LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow", *geotiff.LIBRARIES)
 
 
 @dataclass(frozen=True)
@@ -117,7 +113,7 @@ class LabelWork:
     ) -> None:
         """Writes the shard's tables; only encoded masks of a shard are in memory at once."""
         done: list[Labelled] = []
-        size = self.config.batch_size
+        size = self.predictor.images_at_once
         batches = [rows[i : i + size] for i in range(0, len(rows), size)]
         for batch, outcomes in zip(batches, self._pool.map(self._label, batches), strict=True):
             for row, outcome in zip(batch, outcomes, strict=True):
@@ -142,7 +138,7 @@ class LabelWork:
         read: list[tuple[int, str, Prepared]] = []
         for index, row in enumerate(rows):
             try:
-                sha256, image = read_image(row, self.config.limits)
+                image, sha256, _ = read_image(row, self.config.limits, self.predictor.reading)
                 read.append((index, sha256, self.predictor.prepare(image)))
                 outcomes.append(None)
             except RejectError as error:
@@ -159,20 +155,6 @@ class LabelWork:
                 bundle.fingerprint,
             )
         return [outcome for outcome in outcomes if outcome is not None]
-
-
-def read_image(row: Mapping[str, Any], limits: DecodeLimits) -> tuple[str, NDArray[np.uint8]]:
-    """Reads the image that a row of a plan addresses.
-
-    Returns:
-        SHA-256 of the file's bytes, and RGB uint8 [height, width, 3], orientation applied.
-
-    Raises:
-        RejectError: It has changed since it was listed, or cannot be decoded.
-    """
-    planned = (row.get("image_bytes"), row.get("image_mtime_ns"))
-    data = read_source(row["image_uri"], planned, limits)
-    return hashlib.sha256(data).hexdigest(), contained.decode_rgb(data, limits)
 
 
 def part_path(table: str, run: Run, shard: Shard) -> str:

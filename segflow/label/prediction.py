@@ -23,3 +23,23 @@ class Prediction:
     mask: NDArray[Any]
     confidence: float
     class_confidence: NDArray[np.float64]
+
+
+class ConfidenceSums:
+    """Adds up confidences of parts of an image, by class."""
+
+    def __init__(self, classes: int) -> None:
+        self._pixels = np.zeros(classes, np.int64)
+        self._sums = np.zeros(classes, np.float64)
+
+    def add(self, best: NDArray[np.integer[Any]], confidence: NDArray[np.float32]) -> None:
+        """Adds a part: class ids and largest probabilities, of equal shapes."""
+        ids, classes = best.ravel(), len(self._pixels)
+        self._pixels += np.bincount(ids, minlength=classes)
+        self._sums += np.bincount(ids, confidence.ravel().astype(np.float64), minlength=classes)
+
+    def prediction(self, mask: NDArray[Any]) -> Prediction:
+        """The prediction with this mask and the means over all parts."""
+        with np.errstate(invalid="ignore"):
+            by_class = self._sums / self._pixels
+        return Prediction(mask, float(self._sums.sum() / self._pixels.sum()), by_class)

@@ -14,8 +14,10 @@ from segflow.data import resize
 from segflow.data.config import ResizePolicy
 from segflow.data.resize import Placement
 from segflow.errors import JobError
-from segflow.label.prediction import Prediction
+from segflow.label.prediction import ConfidenceSums, Prediction
+from segflow.label.reading import reading_of
 from segflow.label.resized_argmax import resized_argmax
+from segflow.label.sliding import blended_logits
 from segflow.train.bundle import Bundle
 
 DEFAULT_BATCH_SIZE = 8
@@ -26,12 +28,16 @@ class Prepared:
     """An image as the model takes it; the image itself need not be kept.
 
     Attributes:
-        pixels: RGB uint8, of the model's size.
+        pixels: RGB uint8, of the model's size; or larger, for windows of that size.
         placement: Where the image lies in it.
     """
 
     pixels: NDArray[np.uint8]
     placement: Placement
+
+    def fits(self, size: tuple[int, int]) -> bool:
+        """Whether the model takes it at once."""
+        return self.pixels.shape[:2] == size
 
 
 class Predictor:
@@ -53,6 +59,9 @@ class Predictor:
         self._model = bundle.load_model()
         self._dtype = bundle.label_map.dtype
         height, width = bundle.image_size
+        self.reading = reading_of(bundle)
+        # Where images are larger than the model's windows, a batch is of windows of one image.
+        self.images_at_once = 1 if bundle.resize in ("crop", "tile") else batch_size
         # XLA, which Keras turns on by default, is slower here on CPUs; so a plain graph.
         self._forward = tf.function(
             self._logits_and_confidence,
@@ -98,7 +107,10 @@ class Predictor:
         return list(self.predictions([self.prepare(image) for image in images]))
 
     def prepare(self, image: NDArray[np.uint8]) -> Prepared:
-        """Brings an image to the model's size.
+        """Brings an image to the model's scale and, but for sliding windows, to its size.
+
+        What was trained on crops is scaled as they are, but not cropped; what was trained on
+        tiles is left as it is.
 
         Args:
             image: RGB, uint8 [height, width, 3].
@@ -109,19 +121,22 @@ class Predictor:
         _require_rgb(image)
         height, width = image.shape[:2]
         policy = cast(ResizePolicy, self.bundle.resize)
-        placement = resize.place((height, width), self.bundle.image_size, policy)
+        placement = resize.place_whole((height, width), self.bundle.image_size, policy)
         return Prepared(resize.resize_image(image, placement), placement)
 
     def predictions(self, prepared: Sequence[Prepared]) -> Iterator[Prediction]:
         """What the model says, one image after another: only one full-size mask need be kept."""
         for start in range(0, len(prepared), self.batch_size):
-            yield from self._predict_batch(prepared[start : start + self.batch_size])
+            some = prepared[start : start + self.batch_size]
+            size = self.bundle.image_size
+            at_once = self._predict_batch([one for one in some if one.fits(size)])
+            for one in some:
+                yield next(at_once) if one.fits(size) else self._predict_windows(one)
 
     def _predict_batch(self, prepared: Sequence[Prepared]) -> Iterator[Prediction]:
-        batch = np.zeros((self.batch_size, *self.bundle.image_size, 3), np.uint8)
-        for index, one in enumerate(prepared):
-            batch[index] = one.pixels
-        logits, best, confidence = self._forward(tf.constant(batch))
+        if not prepared:
+            return
+        logits, best, confidence = self._run([one.pixels for one in prepared])
         best, confidence = best.numpy(), confidence.numpy()
         for index, one in enumerate(prepared):
             yield self._prediction(logits[index], best[index], confidence[index], one.placement)
@@ -134,20 +149,49 @@ class Predictor:
         placement: Placement,
     ) -> Prediction:
         mask = resized_argmax(logits[placement.box], placement.source, self._dtype)
-        inner = best[placement.box].ravel()
-        weights = confidence[placement.box].ravel().astype(np.float64)
-        classes = self.bundle.label_map.num_classes
-        counts = np.bincount(inner, minlength=classes)
-        with np.errstate(invalid="ignore"):
-            by_class = np.bincount(inner, weights, minlength=classes) / counts
-        return Prediction(mask, float(weights.mean()), by_class)
+        sums = ConfidenceSums(self.bundle.label_map.num_classes)
+        sums.add(best[placement.box], confidence[placement.box])
+        return sums.prediction(mask)
+
+    def _predict_windows(self, prepared: Prepared) -> Prediction:
+        """Slides over an image; of one at the model's own scale no logits are kept but a row's."""
+        placement, sums = prepared.placement, ConfidenceSums(self.bundle.label_map.num_classes)
+        rows, columns = placement.box
+        keeps_scale = placement.inner == placement.source
+        bands: list[NDArray[Any]] = []
+        row = 0
+        for logits in blended_logits(
+            prepared.pixels, self.bundle.image_size, self.batch_size, self._window_logits
+        ):
+            seen = logits[: max(0, rows.stop - row), columns]
+            best, confidence = (t.numpy() for t in _best_and_confidence(tf.constant(seen)))
+            sums.add(best, confidence)
+            bands.append(best.astype(self._dtype) if keeps_scale else seen)
+            row += len(logits)
+        whole = np.concatenate(bands)
+        if keeps_scale:
+            return sums.prediction(whole)
+        return sums.prediction(resized_argmax(tf.constant(whole), placement.source, self._dtype))
+
+    def _window_logits(self, windows: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = self._run(windows)[0].numpy()
+        return logits[: len(windows)]
+
+    def _run(self, pixels: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Any:
+        batch = np.zeros((self.batch_size, *self.bundle.image_size, 3), np.uint8)
+        batch[: len(pixels)] = pixels
+        return self._forward(tf.constant(batch))
 
     def _logits_and_confidence(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         logits = self._model(tf.cast(pixels, tf.float32), training=False)
-        best = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        # max softmax = exp(max - logsumexp), without a second array of probabilities
-        top = tf.reduce_max(logits, axis=-1)
-        return logits, best, tf.exp(top - tf.reduce_logsumexp(logits, axis=-1))
+        return logits, *_best_and_confidence(logits)
+
+
+def _best_and_confidence(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    best = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    # max softmax = exp(max - logsumexp), without a second array of probabilities
+    top = tf.reduce_max(logits, axis=-1)
+    return best, tf.exp(top - tf.reduce_logsumexp(logits, axis=-1))
 
 
 def load_bundle(path: str | Path, batch_size: int = DEFAULT_BATCH_SIZE) -> Predictor:

@@ -10,8 +10,8 @@ from apache_beam.metrics import Metrics
 from segflow.data import contained
 from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import MaskFormat
+from segflow.data.pair import read_image
 from segflow.errors import RejectError
-from segflow.label.labelling import read_image
 from segflow.label.tables import labelled
 
 if TYPE_CHECKING:
@@ -67,18 +67,24 @@ class _Segment(beam.DoFn):
 
     def process(self, paths: Sequence[str]) -> Iterator[Any]:
         assert self._predictor is not None
+        size = self._predictor.images_at_once
+        for start in range(0, len(paths), size):
+            yield from self._segment(self._predictor, paths[start : start + size])
+
+    def _segment(self, predictor: "Predictor", paths: Sequence[str]) -> Iterator[Any]:
         read = []
         for path in paths:
             try:
-                sha256, image = read_image({"image_uri": path}, self._limits)
-                read.append((path, sha256, self._predictor.prepare(image)))
+                address = {"image_uri": path}
+                image, sha256, _ = read_image(address, self._limits, predictor.reading)
+                read.append((path, sha256, predictor.prepare(image)))
             except RejectError as error:
                 self._rejected.inc()
                 reject = {"key": path, "image_uri": path, "mask_uri": None}
                 reject |= {"code": str(error.code), "message": str(error)}
                 yield beam.pvalue.TaggedOutput(REJECTS, reject)
-        bundle = self._predictor.bundle
-        predictions = self._predictor.predictions([prepared for _, _, prepared in read])
+        bundle = predictor.bundle
+        predictions = predictor.predictions([prepared for _, _, prepared in read])
         for (path, sha256, _), prediction in zip(read, predictions, strict=True):
             self._accepted.inc()
             row = labelled(

@@ -26,7 +26,7 @@ _ODD_MASKS = 3  # of each kind
 _COLUMNS = {
     "index": "key VARCHAR, variant INT, split VARCHAR, image_uri VARCHAR, image_sha256 VARCHAR, "
     "source_height INT, source_width INT, shard VARCHAR, position INT, class_pixels BIGINT[], "
-    '"group" VARCHAR, image_phash VARCHAR',
+    '"group" VARCHAR, image_phash VARCHAR, tile_row INT, tile_column INT',
     "rejects": sections.REJECTS_COLUMNS,
 }
 

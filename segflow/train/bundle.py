@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 RECORD_NAME = "bundle.json"
 MODEL_NAME = "model.keras"
+_ALL_VALUES = [0, 65535]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class Bundle:
         label_map: What the logits stand for, in order of id.
         image_size: (height, width) in pixels that the model takes.
         resize: The policy that brings an image to that size, as in the dataset.
+        bands: Numbers of the bands that become red, green and blue, or grey; None: as a viewer
+            would show the file.
+        value_range: 16-bit values that become 0 and 255.
         fingerprint: SHA-256 over the model file and how it is used.
         record: The whole of `bundle.json`.
     """
@@ -40,6 +44,8 @@ class Bundle:
     label_map: LabelMap
     image_size: tuple[int, int]
     resize: str
+    bands: tuple[int, ...] | None
+    value_range: tuple[int, int]
     fingerprint: str
     record: Mapping[str, Any]
 
@@ -78,11 +84,14 @@ class Bundle:
                 f"{FORMAT_VERSION}; train again or use another version"
             )
         height, width = record["image_size"]
+        low, high = record.get("value_range", _ALL_VALUES)
         return cls(
             folder=folder,
             label_map=LabelMap.from_dict(record["label_map"], str(folder / RECORD_NAME)),
             image_size=(int(height), int(width)),
             resize=record["resize"],
+            bands=tuple(record["bands"]) if record.get("bands") else None,
+            value_range=(low, high),
             fingerprint=record["fingerprint"],
             record=record,
         )
@@ -127,6 +136,8 @@ def write_record(
         "class_names": list(dataset.label_map.names),
         "image_size": list(dataset.image_size),
         "resize": dataset.resize,
+        "bands": dataset.record.get("bands"),
+        "value_range": dataset.record.get("value_range", _ALL_VALUES),
         "normalisation": {"input": "RGB, 0-255", "inside_model": "x / 127.5 - 1"},
         "architecture": dict(architecture),
         "training": dict(training),
@@ -156,5 +167,12 @@ def _fingerprint(record: Mapping[str, Any]) -> str:
         {
             "model": record["model"]["sha256"],
             **{name: record[name] for name in ("label_map", "image_size", "resize")},
+            # Left out where they are the default: older bundles do not have them.
+            **({"bands": record["bands"]} if record.get("bands") else {}),
+            **(
+                {"value_range": record["value_range"]}
+                if record.get("value_range", _ALL_VALUES) != _ALL_VALUES
+                else {}
+            ),
         }
     )

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segflow import storage
+from segflow.data import leaks
 from segflow.data.records import Record, decode_example, read_frames
 from segflow.dataset import Dataset, Split
+from segflow.jobs.plan import connect
 from segflow.label_map import LabelMap
 from segflow.verify.files import count_problems, file_problems, input_problems, rows
 
@@ -34,6 +37,21 @@ def problems(folder: Path) -> Iterator[str]:
         yield from _split_problems(dataset, split, index)
     rejects = sum(1 for _ in rows(folder, files, "rejects"))
     yield from count_problems("rejects", rejects, dataset.record["inputs"]["rejected"])
+    yield from _leak_problems(dataset)
+
+
+def _leak_problems(dataset: Dataset) -> Iterator[str]:
+    """What the record says of copies and groups, and the index does not bear out."""
+    record, folder = dataset.record, dataset.folder
+    parts = [folder / f["path"] for f in record["files"] if f["path"].startswith("index/")]
+    near = record["duplicates"]["near"]
+    with storage.scratch_folder() as spill, connect(spill) as connection:
+        leaks.load_sources(connection, parts)
+        found = leaks.summarize(connection, list(dataset.splits), near and near["distance"])
+    found["duplicates"]["dropped"] = record["inputs"]["by_code"].get("duplicate_image", 0)
+    for name, value in found.items():
+        if value != record[name]:
+            yield f"{name}: the index gives {value}, the record says {record[name]}"
 
 
 def _index_parts(folder: Path, files: Any) -> dict[str, Mapping[str, Any]]:

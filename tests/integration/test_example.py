@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from segflow.data.augment_config import AugmentationConfig
 from segflow.data.command import ingest
 from segflow.data.config import IngestConfig
 from segflow.data.remake import find_row, remake
+from segflow.data.tiles import TileConfig
 from segflow.dataset import Dataset
 from segflow.errors import RejectCode, RejectError, UsageError
 from tests.drawn import LABELS, Pairs, rows_of, scene
@@ -27,12 +29,12 @@ COPIES = 3
 
 
 def _ingest(pairs: Pairs, output: Path, preset: str = "strong", **changes: Any) -> Dataset:
-    config = IngestConfig(
+    settings = {
         **{"images": str(pairs.images), "masks": str(pairs.masks), "output": str(output)},
-        **{"label_map": str(pairs.label_map), "splits": "train=1", "image_size": "16x24"} | changes,
-        augment_copies=COPIES,
-        augmentation=AugmentationConfig(preset=preset),
-    )
+        **{"label_map": str(pairs.label_map), "splits": "train=1", "image_size": "16x24"},
+        **{"augment_copies": COPIES, "augmentation": AugmentationConfig(preset=preset)},
+    }
+    config = IngestConfig(**{**settings, **changes})
     return ingest(config, [IN_MEMORY], Console(file=io.StringIO()))
 
 
@@ -53,8 +55,10 @@ def pairs(tmp_path: Path) -> Pairs:
         {},
         {"image_format": "png", "resize": "letterbox", "image_size": "20x20", "seed": 5},
         {"preset": "medical"},
+        {"resize": "crop", "mask_resize": "majority", "image_size": "20x12"},
+        {"resize": "tile", "tile": TileConfig(overlap=4, edge="shift")},
     ],
-    ids=["jpeg", "png", "medical"],
+    ids=["jpeg", "png", "medical", "crop", "tile"],
 )
 def test_every_example_has_the_bytes_that_are_stored(pairs, tmp_path, flags, monkeypatch):
     dataset = _ingest(pairs, tmp_path / "dataset", **flags)
@@ -120,6 +124,19 @@ def test_an_example_of_an_annotation_that_is_drawn(tmp_path, capfd):
     dataset = Dataset.load(output)
 
     assert all(remake(dataset, str(number), 1).is_equal for number in range(3))
+
+
+def test_an_example_out_of_a_pack(pairs, tmp_path):
+    with tarfile.open(tmp_path / "pairs.tar", "w") as archive:
+        for number in range(4):
+            stem = f"pair-{number}.png"
+            archive.add(pairs.images / stem, f"{number}.png")
+            archive.add(pairs.masks / stem, f"{number}.mask.png")
+    places = {"images": str(tmp_path / "pairs.tar"), "masks": None}
+
+    dataset = _ingest(pairs, tmp_path / "dataset", **places)
+
+    assert all(remake(dataset, f"pairs/{number}", 1).is_equal for number in range(4))
 
 
 def test_a_source_that_is_another_now(pairs, tmp_path, capfd):

@@ -123,6 +123,22 @@ def test_a_split_that_claims_other_pixels(copy):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("duplicates", lambda record: record["duplicates"]["exact"].update(sets=9)),
+        ("duplicates", lambda record: record["duplicates"].update(dropped=9)),
+        ("groups", lambda record: record["groups"].update(straddling=9)),
+    ],
+)
+def test_leaks_that_the_index_does_not_have(copy, name, change):
+    folder = copy("dataset")
+    _change_record(folder, change)
+    (problem,) = verify(folder)[1]
+    assert problem.startswith(f"{name}: the index gives ")
+    assert ": 9" in problem
+
+
 def test_an_index_that_lacks_a_row(copy):
     folder = copy("dataset")
     path = sorted(folder.glob("index/*.parquet"))[0]

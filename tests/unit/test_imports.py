@@ -31,6 +31,7 @@ def _may_import_beam(path: Path) -> bool:
 def _may_import_tensorflow(path: Path) -> bool:
     inference = path.parts[:2] == ("segflow", "label") and path.name in (
         "predictor.py",
+        "resized_argmax.py",
         "handler.py",
     )
     return inference or path.parts[:2] in (("segflow", "models"), ("segflow", "train"))

@@ -163,10 +163,13 @@ def test_a_record_says_what_happens_and_nothing_else():
         '{"jpeg": 3.5}',
         '{"crop": [0, 1]}',
         '{"crop": [0, 1, Infinity]}',
+        '{"zoom": 0}',
+        '{"blur": 1e9}',
+        '{"jpeg": -1}',
     ],
 )
 def test_what_is_no_record_is_refused(text):
-    with pytest.raises(ValueError, match=r"not a recorded augmentation|Expecting value"):
+    with pytest.raises(ValueError, match=r"not a recorded augmentation|Expecting value|must be"):
         Augmentation.from_json(text)
 
 

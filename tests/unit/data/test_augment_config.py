@@ -7,6 +7,7 @@ import pytest
 
 from segflow.data.augment_config import OPERATIONS, PRESETS, AugmentationConfig, Operation
 from segflow.errors import UsageError
+from segflow.train.config import AugmentationConfig as OnlineConfig
 from tests.requirements import ROOT
 
 
@@ -144,3 +145,9 @@ def test_the_help_says_what_the_presets_hold(preset, name, text):
 )
 def test_an_operation_is_described(name, operation, text):
     assert operation.describe(name) == text
+
+
+def test_training_calls_the_same_things_by_the_same_names():
+    ours = {field.name for field in fields(AugmentationConfig)}
+
+    assert {field.name for field in fields(OnlineConfig)} - {"enabled"} <= ours

@@ -39,7 +39,7 @@ def test_the_defaults_change_nothing():
     ],
 )
 def test_flips_and_quarter_turns_move_every_pixel_to_its_place(changes, expected):
-    image, mask = scene(32, 32)
+    image, mask = scene(160, 160)  # of more rows than are moved at once
 
     new_image, new_mask = apply(Augmentation(**changes), image, mask, IGNORED)
 

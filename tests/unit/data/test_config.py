@@ -14,6 +14,7 @@ from segflow.data.config import (
     parse_image_size,
     parse_splits,
 )
+from segflow.data.tiles import TileConfig
 from segflow.errors import UsageError
 
 
@@ -27,6 +28,11 @@ def _ingest(**changes: object) -> IngestConfig:
         (lambda: _ingest(image_size="6"), "--image-size must be HEIGHTxWIDTH .* found '6'"),
         (lambda: _ingest(image_size="9000x9000"), "at most 80000000 pixels .* found 9000x9000"),
         (lambda: _ingest(image_size="1x65501"), "and 65500 a side, found 1x65501"),
+        (
+            lambda: _ingest(tile=TileConfig(overlap=6)),
+            r"--tile\.overlap must be 0 or more and less than a side of .* 6x8, found 6",
+        ),
+        (lambda: _ingest(tile=TileConfig(overlap=-1)), r"--tile\.overlap must be .* found -1"),
         (lambda: _ingest(jpeg_quality=0), "--jpeg-quality must be 1 to 100, found 0"),
         (lambda: _ingest(jpeg_quality=101), "--jpeg-quality must be 1 to 100, found 101"),
         (lambda: _ingest(augment_copies=-1), "--augment-copies must be 0 or more, found -1"),

@@ -156,6 +156,23 @@ def test_stratified_splits_keep_groups_whole(tmp_path_factory, images):
     }
 
 
+@settings(max_examples=8, deadline=None)
+@given(images=IMAGES, added=IMAGES)
+def test_splits_by_hash_keep_groups_whole_and_stay_when_data_is_added(
+    tmp_path_factory, images, added
+):
+    folder = tmp_path_factory.mktemp("plan")
+
+    before, _ = _plan(folder / "before", images)
+    after, _ = _plan(folder / "after", {**added, **images})
+
+    splits = defaultdict(set)
+    for row in after.values():
+        splits[row["group"] or ("alone", row["key"])].add(row["split"])
+    assert all(len(found) == 1 for found in splits.values())
+    assert all(after[key]["split"] == row["split"] for key, row in before.items())
+
+
 def test_stratified_splits_hold_their_shares_of_every_class(tmp_path):
     rng = np.random.default_rng(0)
     pixels = (rng.dirichlet([4, 1, 0.2], 200) * 10_000).astype(int)

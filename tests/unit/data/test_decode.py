@@ -11,6 +11,7 @@ from PIL import Image, ImageFile, ImageOps
 from segflow.data.config import DecodeLimits
 from segflow.data.decode import FORMATS, decode_rgb, open_image
 from segflow.data.masks import decode_raw_mask
+from segflow.data.reading import ReadingConfig
 from segflow.errors import RejectCode, RejectError
 from tests.unit.data.pictures import (
     LIMITS,
@@ -275,6 +276,52 @@ def test_damaged_files_are_refused_and_never_raise_anything_else(kind, capfd):
     capfd.readouterr()  # libtiff writes its complaints to stderr
 
     assert outcomes == {True}
+
+
+def _animation(kind: str, frames: int) -> bytes:
+    pictures = [Image.fromarray(photo() // (i + 1)) for i in range(frames)]
+    return encode(pictures[0], kind, save_all=True, append_images=pictures[1:])
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF"])
+def test_of_an_animation_the_first_frame_is_taken_or_it_is_rejected(kind):
+    moving, still = _animation(kind, 3), _animation(kind, 1)
+    reject = ReadingConfig(frames="reject")
+
+    assert np.abs(decode_rgb(moving, LIMITS).astype(int) - photo()).max() <= 40
+    assert np.array_equal(decode_rgb(still, LIMITS, reject), decode_rgb(still, LIMITS))
+    with pytest.raises(RejectError, match=rf"an animated {kind} \(--frames reject\)") as caught:
+        decode_rgb(moving, LIMITS, reject)
+    assert caught.value.code == RejectCode.UNSUPPORTED_FORMAT
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "MPO"])
+def test_pages_and_previews_are_no_animation(kind):
+    decoded = decode_rgb(_animation(kind, 2), LIMITS, ReadingConfig(frames="reject"))
+
+    assert np.abs(decoded.astype(int) - photo()).max() <= 40
+
+
+def test_an_animation_that_breaks_off_behind_its_first_frame_is_unreadable_if_none_is_wanted():
+    moving = _animation("GIF", 2)
+    outcomes = set()
+    for length in range(len(moving) // 3, len(moving), 11):
+        try:
+            decode_rgb(moving[:length], LIMITS, ReadingConfig(frames="reject"))
+        except RejectError as error:
+            outcomes.add(error.code)
+
+    assert outcomes <= {RejectCode.UNREADABLE, RejectCode.UNSUPPORTED_FORMAT}
+    assert RejectCode.UNSUPPORTED_FORMAT in outcomes
+
+
+def test_16_bit_colour_keeps_its_high_byte():
+    """Pillow reads it so; within one of what even scaling gives."""
+    rows = [struct.pack(">6H", 0, 257, 32896, 65535, 40000, 255)]
+
+    decoded = decode_rgb(png((1, 2), 16, 2, rows), LIMITS)
+
+    assert decoded[0].tolist() == [[0, 1, 128], [255, 156, 0]]
 
 
 def test_open_image_decodes_nothing(monkeypatch):

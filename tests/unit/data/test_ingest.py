@@ -255,6 +255,49 @@ def test_a_shard_of_rejects_alone_is_an_empty_file_that_counts_nothing(tmp_path)
     assert storage.read_json(tmp_path / "output/dataset.json")["inputs"]["rejected"] == 1
 
 
+def test_a_band_with_an_unknown_value_is_rejected_with_all_its_tiles(tmp_path):
+    """The value lies in the last tile, when others of its band are written already."""
+    root = tmp_path / "sources"
+    (root / "images").mkdir(parents=True)
+    (root / "masks").mkdir()
+    for name in ("sound", "unknown"):
+        mask = np.zeros((12, 16), np.uint8)
+        mask[-1, -1] = 77 if name == "unknown" else 1
+        (root / f"images/{name}.jpg").write_bytes(encode(photo(), "JPEG"))
+        (root / f"masks/{name}.png").write_bytes(encode(mask, "PNG"))
+    job = _job(root, resize="tile", image_size="6x8", augment_copies=0)
+
+    dataset = _ingested(job, tmp_path / "output", {"train": 1.0})
+
+    assert dataset.record["inputs"]["by_code"] == {"unknown_label": 1}
+    rows = _index(dataset)
+    assert [row["key"] for row in rows] == [f"sound@r000{r}c000{c}" for r in (0, 1) for c in (0, 1)]
+    assert [(row["tile_top"], row["tile_left"]) for row in rows] == [(0, 0), (0, 8), (6, 0), (6, 8)]
+    assert [row["position"] for row in rows] == [0, 1, 2, 3]
+    assert [record.source_id for record in _records(dataset, "train")] == [r["key"] for r in rows]
+    assert dataset.splits["train"].sources == 4
+
+
+def test_every_tile_has_copies_of_its_own(tmp_path, sources):
+    job = _job(sources, resize="tile", image_size="6x8", augment_copies=2)
+
+    rows = _index(_ingested(job, tmp_path, {"train": 1.0}))
+
+    assert Counter(row["variant"] for row in rows) == {0: 4 * PAIRS, 1: 4 * PAIRS, 2: 4 * PAIRS}
+    assert len({(row["key"], row["variant"]) for row in rows}) == len(rows)
+
+
+def test_tiles_of_one_image_are_in_one_split(tmp_path, sources):
+    rows = _index(_ingested(_job(sources, resize="tile"), tmp_path))
+
+    splits: dict[str, set[str]] = {}
+    for row in rows:
+        splits.setdefault(row["image_uri"], set()).add(row["split"])
+    assert len(splits) == PAIRS
+    assert all(len(names) == 1 for names in splits.values())
+    assert set.union(*splits.values()) == {"train", "val"}
+
+
 @pytest.mark.parametrize(
     ("shard_size", "copies", "split", "rows"),
     [(256, 0, "train", 256), (256, 3, "train", 64), (256, 3, "val", 256), (2, 9, "train", 1)],

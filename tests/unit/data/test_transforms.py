@@ -42,6 +42,15 @@ def test_pairs_become_examples_and_rejects_that_are_counted(pairs):
     assert {c.key.metric.namespace for c in counters} == {"segflow/ingest"}
 
 
+def test_tiles_of_a_pair_become_examples_of_their_own(pairs):
+    options = PipelineOptions(["--direct_running_mode=in_memory", "--direct_num_workers=1"])
+    config = ExampleConfig(image_size="12x8", resize="tile")
+    with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
+        results = pipeline | beam.Create(pairs[:1]) | IngestPairs(LABELS, config)
+        keys = results[EXAMPLES] | beam.Map(lambda data: decode_example(data).source_id)
+        assert_that(keys, equal_to(["a@r0000c0000", "a@r0000c0001"]))
+
+
 def _describe(data: bytes) -> tuple[str, str, int, int]:
     record = decode_example(data)
     return record.source_id, record.filename, record.height, record.width

@@ -46,6 +46,18 @@ def test_heavy_rows_make_small_shards(tmp_path):
     assert _shards(tmp_path) == [[0], [1, 2, 3], [4], [5]]
 
 
+def test_rows_of_several_examples_fill_a_shard_sooner(tmp_path):
+    examples = [3, 3, 4, 5, 11, 1, 9]
+    schema = SCHEMA.append(pa.field("examples", pa.int64()))
+    rows = [{**row(i), "examples": count} for i, count in enumerate(examples)]
+    batches = pa.Table.from_pylist(rows, schema=schema).to_batches()
+
+    PlanWriter(tmp_path, lambda _: 10).write(batches)
+
+    assert _shards(tmp_path) == [[0, 1, 2], [3], [4], [5, 6]]
+    assert "examples" not in pq.read_schema(plan_part(tmp_path, 0)).names
+
+
 def test_what_only_planning_needs_is_not_stored(tmp_path):
     _write(tmp_path, [row(1)], rows_per_shard=lambda _: 1)
 

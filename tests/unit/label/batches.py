@@ -13,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from segflow import storage
+from segflow.data.reading import AS_SHOWN
 from segflow.jobs.commit import Outcome, commit
 from segflow.jobs.job import Job
 from segflow.jobs.launch import Launch
@@ -29,6 +30,9 @@ LABELS = LabelMap((LabelClass(0, "sky"), LabelClass(1, "road"), LabelClass(2, "i
 
 class FakePredictor:
     """Takes the red channel for the class ids."""
+
+    images_at_once = 8
+    reading = AS_SHOWN
 
     def __init__(self, fingerprint: str) -> None:
         self.bundle = SimpleNamespace(label_map=LABELS, fingerprint=fingerprint)

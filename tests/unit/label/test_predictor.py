@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segflow.data.resize import place, resize_image
+from segflow.data.resize import place_whole, resize_image
 from segflow.errors import UsageError
 from segflow.label.predictor import Predictor, load_bundle
 from segflow.label_map import LabelClass, LabelMap
@@ -17,7 +17,7 @@ COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "grey": (128, 128, 128)}
 LABELS = LabelMap(tuple(LabelClass(i, name, rgb) for i, (name, rgb) in enumerate(COLORS.items())))
 
 
-@pytest.fixture(scope="module", params=["stretch", "letterbox"])
+@pytest.fixture(scope="module", params=["stretch", "letterbox", "crop", "tile"])
 def predictor(request, tmp_path_factory) -> Predictor:
     """Each pixel is of the class whose colour is nearest; grey is what a letterbox pads with."""
     folder = tmp_path_factory.mktemp("bundle") / "model"
@@ -34,7 +34,7 @@ def _image(height: int, width: int, share: float = 0.5) -> np.ndarray:
 
 def _probabilities(predictor: Predictor, image: np.ndarray) -> np.ndarray:
     """Class probabilities where the model sees the image, padding left out, [h, w, 3]."""
-    placement = place(image.shape[:2], SIZE, predictor.bundle.resize)
+    placement = place_whole(image.shape[:2], SIZE, predictor.bundle.resize)
     seen = resize_image(image, placement)[placement.box] / 127.5 - 1
     colors = LABELS.palette() / 127.5 - 1
     logits = 2 * seen @ colors.T - (colors**2).sum(1)
@@ -84,7 +84,8 @@ def test_confidences_are_means_over_what_the_model_sees_of_the_image(predictor, 
     for class_id in (0, 1):
         expected = probabilities.max(-1)[best == class_id].mean()
         assert prediction.class_confidence[class_id] == pytest.approx(expected, abs=1e-6)
-    assert np.isnan(prediction.class_confidence[2])  # grey: nothing but padding
+    # Grey is what letterboxes and tiles are padded with; only an enlarged edge may look like it.
+    assert np.isnan(prediction.class_confidence[2]) == (not (best == 2).any())
 
 
 def test_neither_batch_nor_place_in_it_changes_a_prediction(predictor):
@@ -140,6 +141,26 @@ def test_many_classes_make_16_bit_masks(tmp_path):
 
     assert mask.dtype == np.uint16
     assert (mask == 299).all()
+
+
+def test_tiles_are_segmented_at_native_scale_whatever_the_size(tmp_path):
+    """Noise would not survive any resizing."""
+    predictor = load_bundle(write_bundle(tmp_path / "model", LABELS, SIZE, "tile"), batch_size=3)
+    rng = np.random.default_rng(0)
+
+    for size in [(12, 16), (13, 16), (50, 71), (100, 3), (3, 100), (5, 5)]:
+        noise = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        assert np.array_equal(predictor.predict(noise), _probabilities(predictor, noise).argmax(-1))
+
+
+def test_crops_are_segmented_beyond_what_training_saw(tmp_path):
+    predictor = load_bundle(write_bundle(tmp_path / "model", LABELS, SIZE, "crop"), batch_size=3)
+    image = _image(24, 320, share=0.1)
+
+    mask = predictor.predict(image)
+
+    assert (mask[:, :31] == 0).all()
+    assert (mask[:, 33:] == 1).all()
 
 
 def test_no_bundle_is_a_users_mistake(tmp_path: Path):

@@ -330,6 +330,8 @@ def _write_row(
         "class_pixels": [int((ids == i).sum()) for i in range(4)],
         "ignored_pixels": int((ids == 255).sum()),
         "group": HOSTILE if key in ("v1.png", "t.png") else None,
+        "tile_row": None,
+        "tile_column": None,
         "image_phash": f"{int(key in ('v2.png', 't.png')) * 255:016x}" if key[0] in "vt" else None,
     }
     return row, encode_example(record)

@@ -18,13 +18,14 @@ SIZE = (20, 30)
 COLUMNS = {
     "index": "key VARCHAR, variant INT, split VARCHAR, image_uri VARCHAR, image_sha256 VARCHAR, "
     "source_height INT, source_width INT, shard VARCHAR, position INT, class_pixels BIGINT[], "
-    '"group" VARCHAR, image_phash VARCHAR'
+    '"group" VARCHAR, image_phash VARCHAR, tile_row INT, tile_column INT'
 }
 
 
 def _opened(folder: Path, rows: list[dict]):
     (folder / "index").mkdir()
     defaults = {"variant": 0, "split": "train", "shard": "s", "position": 0}
+    defaults |= {"tile_row": 0, "tile_column": 0}
     filled = [{"key": str(i), "position": i, **defaults, **row} for i, row in enumerate(rows)]
     for position, row in enumerate(filled):
         row["position"] = position
@@ -37,6 +38,8 @@ def test_sizes_are_counted_once_a_source(tmp_path):
     rows = [
         {"source_height": h, "source_width": w, "variant": v} for h, w in found for v in (0, 1, 2)
     ]
+    tiles = [{"tile_row": row, "tile_column": column} for row in (0, 1) for column in (0, 1)]
+    rows += [{"source_height": 10, "source_width": 20} | tile for tile in tiles[1:]]
 
     with _opened(tmp_path, rows) as opened:
         sizes = statistics.sizes(opened)

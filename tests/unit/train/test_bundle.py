@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -56,6 +57,29 @@ def test_it_holds_the_contract(folder, dataset_folder):
     assert set(bundle.record["versions"]) == {"segflow", "keras", "tensorflow", "numpy", "python"}
 
 
+def test_bands_and_value_range_are_the_data_sets(folder, dataset_folder):
+    bundle = Bundle.load(folder)
+    assert (bundle.bands, bundle.value_range) == (None, (0, 65535))
+    dataset = Dataset.load(dataset_folder)
+    chosen = {"bands": [4, 3, 2], "value_range": [0, 3000]}
+    other = write_record(
+        folder,
+        replace(dataset, record={**dataset.record, **chosen}),
+        architecture={},
+        training={},
+        scores={"confusion_matrix": [], "mean_iou": None},
+    )
+    assert (other.bands, other.value_range) == ((4, 3, 2), (0, 3000))
+    assert other.fingerprint != bundle.fingerprint
+
+
+def test_a_bundle_from_before_there_were_bands_has_the_same_fingerprint(folder):
+    record = storage.read_json(folder / "bundle.json")
+    del record["bands"], record["value_range"]
+    storage.put(folder / "bundle.json", storage.to_json(record))
+    assert Bundle.load(folder).bands is None
+
+
 def test_its_model_is_plain_keras_and_uncompiled(folder):
     model = Bundle.load(folder).load_model()
     assert type(model).__module__.startswith("keras.")
@@ -93,7 +117,15 @@ def test_a_missing_model_file_is_refused(folder):
         Bundle.load(folder)
 
 
-@pytest.mark.parametrize("changes", [{"image_size": [8, 8]}, {"resize": "letterbox"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"image_size": [8, 8]},
+        {"resize": "letterbox"},
+        {"bands": [3, 2, 1]},
+        {"value_range": [0, 1000]},
+    ],
+)
 def test_a_record_edited_by_hand_is_refused(folder, changes):
     _edit(folder, **changes)
     with pytest.raises(UsageError, match="edited by hand"):

@@ -1,10 +1,11 @@
-"""Makes the tutorial's pictures: sections of the reports that `segflow demo` wrote.
+"""Brings the tutorial up to date: its pictures and the outputs it shows are those of a demo.
 
-Run it as `make demo && .venv/bin/python docs/make_pictures.py demo`.
+Run `make demo > demo.log 2>&1 && .venv/bin/python docs/make_tutorial.py demo demo.log`.
 """
 
 import argparse
 import io
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -28,10 +29,35 @@ _WIDTH, _LARGEST_HEIGHT = 1000, 900  # pixels
 
 
 def main() -> None:
-    """Writes `docs/images/*.jpg`."""
+    """Writes `docs/images/*.jpg` and the outputs in `docs/tutorial.md`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("demo", type=Path, help="what `segflow demo` wrote")
-    demo = parser.parse_args().demo
+    parser.add_argument("demo", type=Path, help="the folder that `segflow demo` wrote")
+    parser.add_argument("log", type=Path, help="what it said")
+    arguments = parser.parse_args()
+    _write_pictures(arguments.demo)
+    page = Path(__file__).with_name("tutorial.md")
+    page.write_text(with_outputs(page.read_text(), arguments.log.read_text()))
+
+
+def with_outputs(page: str, log: str) -> str:
+    """The page with each command's output as in a demo's log; its commands stay as they are.
+
+    Raises:
+        KeyError: The page shows a command that the demo has not run, `verify` apart.
+    """
+    said = dict(re.findall(r"^\$ segflow (\w+) .*\n((?:.+\n)+)", log, re.MULTILINE))
+
+    def replaced(block: re.Match[str]) -> str:
+        command, name = block[1], block[2]
+        output = block[3] if name == "verify" else said[name]
+        return f"```console\n{command}{output}```"
+
+    # A command may go on in the next line, behind a backslash.
+    command = r"(\$ segflow (\w+) (?:.*\\\n)*.*\n)"
+    return re.sub(rf"```console\n{command}((?:.*\n)*?)```", replaced, page)
+
+
+def _write_pictures(demo: Path) -> None:
     target = Path(__file__).parent / "images"
     target.mkdir(exist_ok=True)
     with _browser() as browser:

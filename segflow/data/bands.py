@@ -1,0 +1,105 @@
+"""Giant pictures in the plan: cut into bands of rows of tiles, so that no shard grows with them."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from PIL import Image
+
+from segflow import hashing
+from segflow.data import tiff
+from segflow.data.config import DecodeLimits, ExampleConfig
+from segflow.data.decode import FORMATS
+from segflow.data.tiles import Grid
+
+_THREADS = 8  # they wait for the storage more than they compute
+
+_COLUMNS = (
+    pa.field("planned_sha256", pa.string()),
+    pa.field("first_tile_row", pa.int64()),
+    pa.field("tile_rows", pa.int64()),
+    pa.field("examples", pa.int64()),
+)
+
+
+def windowed_header(path: str, limits: DecodeLimits) -> tiff.TiffHeader | None:
+    """The header of a file that is over the caps, but a TIFF that can be read by window.
+
+    None for any other, whatever is wrong with it.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            header = tiff.read_header(file)
+        if header is None or not header.can_be_windowed:
+            return None
+        pixels, size = header.height * header.width, Path(path).stat().st_size
+    except OSError:
+        return None
+    return header if pixels > limits.max_pixels or size > limits.max_bytes else None
+
+
+@dataclass(frozen=True)
+class BandCutter:
+    """Adds to a plan's rows how many examples they make; what is read by window is cut up.
+
+    Attributes:
+        config: How tiles are made.
+        tiles_per_shard: By split: more than that and a row of the plan is cut, between two rows
+            of tiles.
+    """
+
+    config: ExampleConfig
+    tiles_per_shard: Callable[[str], int]
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows in order, each as one or several."""
+        with ThreadPoolExecutor(_THREADS) as pool, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the worker rejects what Pillow warns of
+            for batch in batches:
+                rows = [cut for rows in pool.map(self._cut, batch.to_pylist()) for cut in rows]
+                schema = pa.schema([*batch.schema, *_COLUMNS])
+                yield pa.RecordBatch.from_pylist(rows, schema=schema)
+
+    def _cut(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        whole: dict[str, Any] = {field.name: None for field in _COLUMNS} | {"examples": 1}
+        if row["code"] is not None or row.get("image_part"):
+            return [row | whole]
+        path, size = row["image_uri"], self.config.size
+        header = windowed_header(path, self.config.limits)
+        if header is None:
+            grid = Grid.over(_size(path) or size, size, self.config.tile)
+            return [row | whole | {"examples": grid.count}]
+        grid = Grid.over((header.height, header.width), size, self.config.tile)
+        step = max(1, self.tiles_per_shard(row["shard_group"]) // len(grid.lefts))
+        sha256, rows = hashing.sha256_file(path), len(grid.tops)
+        return [
+            row
+            | {
+                "weight": math.ceil(row["weight"] * min(step, rows - first) / rows),
+                "planned_sha256": sha256,
+                "first_tile_row": first,
+                "tile_rows": min(step, rows - first),
+                "examples": min(step, rows - first) * len(grid.lefts),
+            }
+            for first in range(0, rows, step)
+        ]
+
+
+def rows_of(row: Mapping[str, Any], grid: Grid) -> range:
+    """The rows of tiles that a row of the plan stands for; without a band, all."""
+    first = row.get("first_tile_row")
+    return range(len(grid.tops)) if first is None else range(first, first + row["tile_rows"])
+
+
+def _size(path: str) -> tuple[int, int] | None:
+    """(height, width) by the header, which decides how full a shard gets, and nothing else."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.height, image.width
+    except Exception:  # why it cannot be read is said by the worker that tries
+        return None

@@ -1,0 +1,89 @@
+"""Giants in the plan: cut between rows of tiles, and nothing else is."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from segflow import hashing
+from segflow.data.bands import BandCutter, rows_of, windowed_header
+from segflow.data.config import DecodeLimits, ExampleConfig
+from segflow.data.tiles import Grid, TileConfig
+from tests import giants
+from tests.unit.data.pictures import encode, photo
+
+LIMITS = DecodeLimits(max_pixels=10_000)
+pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+
+
+def _config(**changes: Any) -> ExampleConfig:
+    options = {"image_size": "32x32", "resize": "tile", "limits": LIMITS}
+    return ExampleConfig(**{**options, **changes})
+
+
+def _cut(
+    path: Path, config: ExampleConfig, tiles_per_shard: int, code: str | None = None
+) -> list[dict[str, Any]]:
+    row = {"key": "a", "image_uri": str(path), "weight": 1000, "shard_group": "train"}
+    batch = pa.RecordBatch.from_pylist([row | {"code": code}])
+    (cut,) = BandCutter(config, lambda split: {"train": tiles_per_shard}[split])([batch])
+    return cut.to_pylist()
+
+
+@pytest.fixture(scope="module")
+def giant(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 x 330 pixels: 7 rows of 11 tiles."""
+    return giants.draw(tmp_path_factory.mktemp("giant"), 200, 330)[0]
+
+
+@pytest.mark.parametrize(
+    ("tiles_per_shard", "rows"), [(77, [7]), (76, [6, 1]), (33, [3, 3, 1]), (1, [1] * 7)]
+)
+def test_a_giant_becomes_bands_that_fill_a_shard_at_most(giant, tiles_per_shard, rows):
+    cut = _cut(giant, _config(), tiles_per_shard)
+
+    assert [row["tile_rows"] for row in cut] == rows
+    assert [row["examples"] for row in cut] == [11 * n for n in rows]
+    assert {row["planned_sha256"] for row in cut} == {hashing.sha256_file(giant)}
+    assert 1000 <= sum(row["weight"] for row in cut) < 1000 + len(cut)
+    grid = Grid.over((200, 330), (32, 32), TileConfig())
+    assert [number for row in cut for number in rows_of(row, grid)] == list(range(7))
+
+
+def test_what_is_read_whole_stays_one_row_that_knows_how_many_tiles_it_makes(tmp_path, giant):
+    small = tmp_path / "small.png"
+    small.write_bytes(encode(photo(65, 64), "PNG"))
+
+    for path, config in ((small, _config()), (giant, _config(limits=DecodeLimits()))):
+        (row,) = _cut(path, config, tiles_per_shard=1)
+        assert (row["first_tile_row"], row["tile_rows"], row["planned_sha256"]) == (
+            None,
+            None,
+            None,
+        )
+        assert row["examples"] == (6 if path == small else 77)
+        grid = Grid.over((65, 64), (32, 32), TileConfig())
+        assert list(rows_of(row, grid)) == [0, 1, 2]
+
+
+def test_what_cannot_be_read_or_must_not_be_is_left_to_the_worker(tmp_path, giant):
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(giant.read_bytes()[:50])
+
+    for path, code in ((broken, None), (tmp_path / "none.tif", None), (giant, "outside_root")):
+        (row,) = _cut(path, _config(), tiles_per_shard=1, code=code)
+        assert (row["examples"], row["first_tile_row"]) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (DecodeLimits(), False),
+        (DecodeLimits(max_pixels=66_000), False),
+        (DecodeLimits(max_pixels=65_999), True),
+        (DecodeLimits(max_bytes=100), True),
+    ],
+)
+def test_only_what_is_over_a_cap_is_read_by_window(giant, limits, expected):
+    assert (windowed_header(str(giant), limits) is not None) == expected
