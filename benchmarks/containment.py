@@ -23,7 +23,7 @@ from pathlib import Path
 from benchmarks.machine import ROOT, origin
 from segflow.data import contained, decode, masks
 from segflow.data.config import ExampleConfig
-from segflow.data.pair import make_example, read_pair
+from segflow.data.pair import make_examples, read_pair
 from segflow.data.records import encode_example
 from segflow.drawing import LABEL_MAP, draw_dataset
 from segflow.jobs.runner import available_cores
@@ -120,7 +120,8 @@ def _work(rows: Rows) -> None:
     for row in rows:
         pair = read_pair(row, LABEL_MAP, _CONFIG.limits)
         name = Path(row["image_uri"]).name
-        encode_example(make_example(pair, row["key"], name, 0, _CONFIG, LABEL_MAP).record)
+        for example in make_examples(pair, row["key"], name, 0, _CONFIG, LABEL_MAP):
+            encode_example(example.record)
 
 
 def _text(results: Sequence[Result], rounds: int) -> str:

@@ -1,7 +1,6 @@
 """The plan of a job over image/mask pairs: list, pair, split, sort into shards."""
 
 import dataclasses
-import difflib
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from segflow import hashing, storage
 from segflow.data.layouts import Layout, SourceFile, SourcePaths
+from segflow.data.patterns import no_pairs
 from segflow.data.planned import plan_rows, sources_hash
 from segflow.data.splits import choose_split, group_of, require_split_name
 from segflow.data.spool import Spool
@@ -21,7 +21,6 @@ from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
 from segflow.jobs.plan import ROWS_AT_ONCE, PlanSummary, PlanWriter, connect, write_listing
 
-_SHOWN_PAIRS = 3
 _LISTING = pa.schema(
     {
         "role": pa.string(),
@@ -242,23 +241,7 @@ class PairPlan:
             [str(listing)],
         ).fetchall()
         if pairs == [(0,)]:
-            raise UsageError(_no_pairs(images, masks))
-
-
-def _no_pairs(images: Sequence[str], masks: Sequence[str]) -> str:
-    """Says so, with the closest of the first keys and the pattern that would pair them."""
-    pairs = [
-        (image, (difflib.get_close_matches(image, masks, n=1, cutoff=0) or masks)[0])
-        for image in images[:_SHOWN_PAIRS]
-    ]
-    closest = "; ".join(f"{image!r} and {mask!r}" for image, mask in pairs)
-    before, found, after = pairs[0][1].partition(pairs[0][0])
-    pattern = f"{re.escape(before)}(.+){re.escape(after)}" if found else "(.+)_mask"
-    return (
-        f"no image and mask share a stem; the closest pair{' is' if len(pairs) == 1 else 's are'} "
-        f"{closest}; give --mask-pattern '{pattern}', or globs whose wildcards match the common "
-        "part, such as --images 'data/*.jpg' --masks 'data/*_mask.png'"
-    )
+            raise UsageError(no_pairs(images, masks))
 
 
 def _storable(text: str) -> str:
