@@ -19,7 +19,7 @@ VOC_VOID: RGB = (224, 224, 192)
 """What Pascal VOC draws object borders in: pixels that do not count."""
 
 _MAX_ID = 65535  # masks are stored as PNG, at most 16 bits deep
-_KEYS = ("classes", "ignore_id", "ignore_raw_ids", "ignore_colors", "ignore_names")
+_KEYS = ("classes", "ignore_id", "ignore_raw_ids", "ignore_colors", "ignore_names", "threshold")
 _CLASS_KEYS = ("id", "name", "color", "raw_ids", "raw_names")
 
 
@@ -53,10 +53,13 @@ class LabelMap:
         ignore_raw_ids: Values in source masks that do not count, besides `ignore_id`.
         ignore_colors: RGB of pixels in colour-coded source masks that do not count.
         ignore_names: Labels in annotations whose objects do not count.
+        threshold: For grey masks of two classes: source values from here on mean class 1,
+            smaller ones class 0; only `ignore_raw_ids` do not count.
 
     Raises:
         UsageError: An id or name is repeated, ids do not run from 0, two classes claim one
-            source value or colour, or a value does not fit 16 bits.
+            source value or colour, a value does not fit 16 bits, or a threshold does not
+            part two classes.
     """
 
     classes: tuple[LabelClass, ...]
@@ -65,6 +68,7 @@ class LabelMap:
     ignore_raw_ids: tuple[int, ...] = ()
     ignore_colors: tuple[RGB, ...] = ()
     ignore_names: tuple[str, ...] = ()
+    threshold: int | None = None
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
@@ -128,6 +132,8 @@ class LabelMap:
             data["ignore_colors"] = [list(color) for color in self.ignore_colors]
         if self.ignore_names:
             data["ignore_names"] = list(self.ignore_names)
+        if self.threshold is not None:
+            data["threshold"] = self.threshold
         return data
 
     @classmethod
@@ -145,9 +151,10 @@ class LabelMap:
         if unknown := sorted(set(data) - set(_KEYS)):
             raise UsageError(f"{source}: unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}")
         classes = tuple(_read_class(entry, source) for entry in data["classes"])
-        ignore_id = data.get("ignore_id", 255)
-        if not _is_int(ignore_id):
-            raise UsageError(f"{source}: ignore_id must be an integer, found {ignore_id!r}")
+        ignore_id, threshold = data.get("ignore_id", 255), data.get("threshold")
+        for name, value in (("ignore_id", ignore_id), ("threshold", threshold)):
+            if not _is_int(value) and (name, value) != ("threshold", None):
+                raise UsageError(f"{source}: {name} must be an integer, found {value!r}")
         return cls(
             tuple(sorted(classes, key=lambda c: c.id)),
             ignore_id,
@@ -155,6 +162,7 @@ class LabelMap:
             _read_ids(data.get("ignore_raw_ids", []), f"{source}: ignore_raw_ids"),
             _read_colors(data.get("ignore_colors", []), f"{source}: ignore_colors"),
             _read_names(data.get("ignore_names", []), f"{source}: ignore_names"),
+            threshold,
         )
 
     @classmethod
@@ -193,6 +201,11 @@ def _problems(label_map: LabelMap) -> list[str]:
         )
     if 0 <= label_map.ignore_id < len(classes):
         problems.append(f"ignore_id {label_map.ignore_id} is also a class id; choose another")
+    if label_map.threshold is not None:
+        if len(classes) != 2 or any(c.raw_ids for c in classes):
+            problems.append("a threshold parts two classes without raw_ids; leave it out")
+        elif not 1 <= label_map.threshold <= _MAX_ID:
+            problems.append(f"threshold {label_map.threshold} is outside 1 to {_MAX_ID}")
     raw = [value for c in classes for value in (c.raw_ids or (c.id,))]
     raw += label_map.ignore_raw_ids
     names = [name for c in classes for name in (c.raw_names or (c.name,))]

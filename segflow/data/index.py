@@ -101,5 +101,5 @@ def index_row(
         "tile_column": tile and tile.column,
         "tile_top": tile and tile.top,
         "tile_left": tile and tile.left,
-        "ground_resolution": piece.pair.ground_resolution,
+        "ground_resolution": row.get("ground_resolution") or piece.pair.ground_resolution,
     }

@@ -20,6 +20,7 @@ SAMPLED_MASKS = 16
 _LISTED = 64  # values or colours that a message lists
 _DRAFT_CLASSES = 256
 _MAX_VALUE = 65535  # what a label map can name
+_SMOOTH_VALUES = 8  # more values than so many in masks of mostly two: smoothed outlines
 
 Values = Counter[int]
 Colors = Counter[tuple[int, int, int]]
@@ -113,6 +114,12 @@ def _no_label_map(masks: int, values: Values, colors: Colors, problem: str | Non
     )
 
 
+def _is_binary(values: Values) -> bool:
+    """Whether nearly all pixels are black or white, and outlines of many greys: smoothed masks."""
+    extreme = values[min(values)] + values[max(values)]
+    return len(values) > _SMOOTH_VALUES and extreme > 0.8 * values.total()
+
+
 def _describe(values: Values, colors: Colors) -> str:
     names = [f"rgb{color}".replace(" ", "") for color in sorted(colors)]
     parts = [
@@ -125,6 +132,10 @@ def _describe(values: Values, colors: Colors) -> str:
 
 
 def _draft(values: Values, colors: Colors) -> dict[str, Any]:
+    if values and not colors and _is_binary(values):
+        names = ("background", "foreground")
+        classes = [{"id": i, "name": name} for i, name in enumerate(names)]
+        return {"classes": classes, "threshold": (min(values) + max(values) + 1) // 2}
     found = sorted(value for value in values if 0 <= value <= _MAX_VALUE)
     ignore_id = 255
     if len(found) > 2 and found[-1] in (255, _MAX_VALUE):  # what void usually is

@@ -69,24 +69,29 @@ def decode_raw_mask(data: bytes, limits: DecodeLimits) -> NDArray[Any]:
 
 
 def values_to_ids(values: NDArray[Any], label_map: LabelMap) -> NDArray[Any]:
-    """Maps source values to class ids by the label map.
+    """Maps source values to class ids by the label map, or by its threshold.
 
     Raises:
         RejectError: `unknown_label` with the values that no class claims.
     """
+    if label_map.threshold is not None:
+        ids = (values >= label_map.threshold).astype(label_map.dtype)
+        ids[np.isin(values, label_map.ignore_raw_ids)] = label_map.ignore_id
+        return ids
     return look_up(values, label_map.raw_to_id, label_map, "values", str)
 
 
 def colors_to_ids(colors: NDArray[np.uint8], label_map: LabelMap) -> NDArray[Any]:
     """Maps colours, uint8 [height, width, 3], to class ids by exact match.
 
-    Grey throughout, and with a label map that has no colours, they are values.
+    Grey throughout, and with a label map that has no colours or a threshold, they are values.
 
     Raises:
         RejectError: `unknown_label` with the colours that no class has, and the nearest ones.
     """
     known = {_pack_one(color): class_id for color, class_id in label_map.color_to_id.items()}
-    if not known and (colors == colors[..., :1]).all():
+    by_value = not known or label_map.threshold is not None
+    if by_value and (colors == colors[..., :1]).all():
         return values_to_ids(colors[..., 0], label_map)
     name = functools.partial(_color_with_nearest, label_map)
     return look_up(pack_colors(colors), known, label_map, "colours", name)

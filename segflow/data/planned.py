@@ -14,10 +14,10 @@ _FIRST = "first_tile_row"  # where rows of a plan were cut up
 
 
 def sources_hash(plan: Path) -> str:
-    """SHA-256 over what a plan lists, places apart: keys, sizes, times, annotations, groups."""
+    """SHA-256 over what a plan lists, places apart: keys, sizes, times, annotations and so on."""
     digest = hashlib.sha256()
     columns = ["key", "image_bytes", "image_mtime_ns", "mask_bytes", "mask_mtime_ns", "code"]
-    columns += ["annotation", "group"]
+    columns += ["annotation", "group", "ground_resolution"]
     for part in sorted(plan.iterdir()):
         with pq.ParquetFile(part) as file:
             there = columns + [_FIRST] * (_FIRST in file.schema_arrow.names)

@@ -35,6 +35,7 @@ _LISTING = pa.schema(
         "code": pa.string(),
         "message": pa.string(),
         "part": pa.string(),
+        "ground_resolution": pa.float64(),
         "annotation_at": pa.int64(),
         "annotation_bytes": pa.int64(),
     }
@@ -64,7 +65,8 @@ _PAIR = """
            key, coalesce(i.source_group, m.source_group) AS "group",
            i.uri AS image_uri, i.bytes AS image_bytes, i.mtime_ns AS image_mtime_ns,
            m.uri AS mask_uri, m.bytes AS mask_bytes, m.mtime_ns AS mask_mtime_ns,
-           i.part AS image_part, m.part AS mask_part, m.annotation_at, m.annotation_bytes,
+           i.part AS image_part, m.part AS mask_part, i.ground_resolution,
+           m.annotation_at, m.annotation_bytes,
            CASE WHEN i.uri IS NULL THEN 'missing_image'
                 WHEN i.n > 1 OR m.n > 1 THEN 'duplicate_key'
                 WHEN i.code IS NOT NULL THEN i.code
@@ -199,6 +201,7 @@ class PairPlan:
                 "code": source.file.code,
                 "message": source.file.message and _storable(source.file.message),
                 "part": source.file.part,
+                "ground_resolution": source.ground_resolution,
                 "annotation_at": annotation_at,
                 "annotation_bytes": annotation_bytes,
             }

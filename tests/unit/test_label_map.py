@@ -113,6 +113,10 @@ PROBLEMS = [
     ([{**SKY, "raw_ids": "7"}], {}, "raw_ids must be integers"),
     ([{**SKY, "raw_ids": [7, 7]}], {}, "the source value 7 is claimed twice"),
     ([{**SKY, "raw_ids": None}], {}, "raw_ids must be integers, found None"),
+    ([SKY, ROAD], {"threshold": "128"}, "threshold must be an integer, found '128'"),
+    ([SKY, ROAD], {"threshold": 0}, "threshold 0 is outside 1 to 65535"),
+    ([SKY], {"threshold": 128}, "a threshold parts two classes without raw_ids"),
+    ([SKY, {**ROAD, "raw_ids": [9]}], {"threshold": 128}, "a threshold parts two classes"),
 ]
 
 
@@ -247,6 +251,11 @@ def test_ignored_values_and_colours_lead_to_the_ignore_id_and_survive_json():
     assert label_map.raw_to_id == {0: 0, 3: 9, 4: 9, 9: 9}
     assert label_map.color_to_id[1, 2, 3] == 9
     assert label_map.to_dict() == data
+
+
+def test_a_threshold_survives_json():
+    label_map = LabelMap((LabelClass(0, "a"), LabelClass(1, "b")), threshold=128)
+    assert LabelMap.from_dict(json.loads(json.dumps(label_map.to_dict()))) == label_map
 
 
 def test_labels_of_annotations_lead_to_classes_and_survive_json():

@@ -29,6 +29,7 @@ class SourceFile:
         near: Files with one such name are read together, and so stay neighbours in the plan.
         group: What must not straddle splits: a video, a patient, a flight. None: the image
             stands alone.
+        ground_resolution: For an image: side of a pixel in metres. None: what the file says.
     """
 
     role: Role
@@ -38,6 +39,7 @@ class SourceFile:
     annotation: str | None = None
     near: str | None = None
     group: str | None = None
+    ground_resolution: float | None = None
 
 
 @dataclass(frozen=True)

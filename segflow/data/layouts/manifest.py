@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -18,6 +19,7 @@ from segflow.label_map import LabelMap
 
 _COLUMNS = ("image", "mask")
 _OPTIONAL = ("key", "split", "group")
+_RESOLUTION = "ground_resolution"
 _BATCH = 8192  # rows
 
 Row = Mapping[str, Any]
@@ -25,7 +27,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Manifest:
-    """Columns image and mask, and optional key, split and group; other columns are left alone."""
+    """Columns image and mask, optional key, split, group, ground_resolution; others are left."""
 
     name: str = "manifest"
 
@@ -72,7 +74,8 @@ def _pair(row: Row, number: int, root: Path, *, confined: bool) -> Iterator[Sour
     key = texts["key"] or (_key(image, root) if image else f"row {number}")
     if image:
         file = list_entry(root, image, key, RejectCode.MISSING_IMAGE, confined)
-        yield SourceFile("image", file, key, split, group=group)
+        resolution = _resolution(row, number)
+        yield SourceFile("image", file, key, split, group=group, ground_resolution=resolution)
     if mask:
         file = list_entry(root, mask, key, RejectCode.MISSING_MASK, confined)
         yield SourceFile("mask", file, key, split, group=group)
@@ -91,6 +94,21 @@ def _text(row: Row, name: str, number: int) -> str | None:
     raise ValueError(f"row {number}: {name} must be a string, found {value!r}")
 
 
+def _resolution(row: Row, number: int) -> float | None:
+    value = row.get(_RESOLUTION)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        metres = float(value)
+    except (TypeError, ValueError):
+        metres = math.nan
+    if not 0 < metres < math.inf:
+        raise ValueError(
+            f"row {number}: {_RESOLUTION} must be metres a pixel, above 0, found {value!r}"
+        )
+    return metres
+
+
 def _key(image: str, root: Path) -> str:
     """Relative to the root where it lies there, so that a key depends on no place."""
     path = PurePath(image)
@@ -104,7 +122,7 @@ def _require_columns(found: Any, where: str) -> None:
     if missing := [name for name in _COLUMNS if name not in names]:
         raise ValueError(
             f"{where} has no column {missing[0]!r}; expected image, mask and optional key, split, "
-            f"group; found {', '.join(names) or 'nothing'}"
+            f"group, {_RESOLUTION}; found {', '.join(names) or 'nothing'}"
         )
 
 
@@ -137,7 +155,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     with pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
         _require_columns(names, "it")
-        columns = [name for name in (*_COLUMNS, *_OPTIONAL) if name in names]
+        columns = [name for name in (*_COLUMNS, *_OPTIONAL, _RESOLUTION) if name in names]
         for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
             yield from batch.to_pylist()
 

@@ -107,6 +107,18 @@ def test_masks_of_nothing_and_white_are_two_classes(tmp_path):
     assert decode_mask(data, draft, LIMITS).tolist() == [[0, 1]]
 
 
+def test_masks_with_smoothed_outlines_are_drafted_with_a_threshold(tmp_path):
+    values = np.zeros((20, 20), np.uint8)
+    values[:, 10:] = 250
+    values[0, 5:15] = np.arange(1, 11) * 20
+    data = encode(values, "PNG")
+
+    draft = _draft(_complaint(_rows(tmp_path, data)))
+
+    assert draft.threshold == 125
+    assert decode_mask(data, draft, LIMITS).tolist() == (values >= 125).astype(int).tolist()
+
+
 def test_palette_masks_are_listed_by_index(tmp_path):
     message = _complaint(_rows(tmp_path, encode(palette_image([[0, 1]], [9] * 6), "PNG")))
 

@@ -48,6 +48,24 @@ def test_grey_values_are_the_ids(kind):
     assert mask.tolist() == IDS
 
 
+TWO = (LabelClass(0, "background"), LabelClass(1, "cell"))
+
+
+@pytest.mark.parametrize("as_colours", [False, True])
+def test_a_threshold_parts_greys(as_colours):
+    greys = np.array([[0, 1, 127, 128, 254, 255]], np.uint8)
+    data = encode(np.stack([greys] * 3, -1) if as_colours else greys, "PNG")
+
+    assert decode_mask(data, LabelMap(TWO, threshold=128), LIMITS).tolist() == [[0, 0, 0, 1, 1, 1]]
+
+
+def test_above_and_below_a_threshold_some_values_may_not_count():
+    label_map = LabelMap(TWO, threshold=300, ignore_raw_ids=(7, 65535))
+    data = encode(np.array([[7, 8, 300, 65535]], np.uint16), "PNG")
+
+    assert decode_mask(data, label_map, LIMITS).tolist() == [[255, 0, 1, 255]]
+
+
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "GIF", "BMP", "TGA"])
 def test_palette_masks_hold_indices_whatever_their_colours(kind):
     image = palette_image(IDS, [200, 0, 0, 3, 3, 3, 3, 3, 3, 0, 0, 0])

@@ -73,6 +73,7 @@ def test_a_row_holds_both_addresses_with_sizes_and_times(tmp_path):
         "mask_mtime_ns": 1,
         "image_part": None,
         "mask_part": None,
+        "ground_resolution": None,
         "annotation": None,
         "code": None,
         "message": None,

@@ -61,6 +61,29 @@ def test_a_column_names_the_groups(data, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_column_gives_the_ground_resolution(data, tmp_path, kind):
+    metres = ("0.25", "", "10") if kind == "csv" else (0.25, None, 10.0)
+    rows = [{**row, "ground_resolution": m} for row, m in zip(ROWS, metres, strict=True)]
+    (tmp_path / "out").mkdir()
+
+    found = trees.plan(Manifest(), SourcePaths(str(_list(data, kind, rows))), tmp_path / "out")
+
+    assert {row["key"]: row["ground_resolution"] for row in found} == {
+        "first": 0.25,
+        "photos/b": None,
+        "photos/c": 10.0,
+    }
+
+
+@pytest.mark.parametrize("metres", ["0", -1, "wide", "nan", "inf", [1]])
+def test_a_ground_resolution_that_is_none_is_told(data, metres):
+    rows = [{**row, "ground_resolution": metres} for row in ROWS]
+
+    with pytest.raises(UsageError, match="row 1: ground_resolution must be metres a pixel, above"):
+        list(Manifest().sources(SourcePaths(str(_list(data, "jsonl", rows)))))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_the_three_kinds_say_the_same(data, tmp_path, kind):
     paths = SourcePaths(str(_list(data, kind)))
     (tmp_path / "out").mkdir()
