@@ -51,7 +51,7 @@ def test_a_file_that_crashes_the_decoder_has_no_facts_and_costs_no_other(tmp_pat
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "faults"))
     pairs = Pairs(tmp_path / "data", count=4)
     (pairs.images / "pair-1.png").write_bytes(b"CRASH")
-    survey = Survey(LABELS, DecodeLimits(), near=False)
+    survey = Survey(LABELS, DecodeLimits(), AS_SHOWN, near=False)
 
     facts = list(survey(_rows(pairs, [f"pair-{i}" for i in range(4)]), Console(quiet=True)))
 

@@ -84,7 +84,7 @@ def write_dataset(
         "resize": "stretch",
         "seed": 0,
         "splits": splits,
-        "class_weights": _class_weights([r for r in rows if r["split"] == "train"]),
+        "class_weights": _class_weights([r for r in rows if r["split"] == "train"], label_map),
         "files": [{"path": "index/part-00000.parquet"}],
     }
     record["fingerprint"] = hashing.fingerprint(record)
@@ -92,8 +92,11 @@ def write_dataset(
     return folder
 
 
-def _class_weights(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    counts = np.array([row["class_pixels"] for row in rows])
+def _class_weights(
+    rows: Sequence[Mapping[str, Any]], label_map: LabelMap
+) -> dict[str, dict[str, float]]:
+    listed = [row["class_pixels"] for row in rows]
+    counts = np.array(listed, np.int64).reshape(len(rows), label_map.num_classes)
     pixels, around = counts.sum(0), ((counts > 0) * counts.sum(1, keepdims=True)).sum(0)
     weights = {
         "inverse_frequency": inverse_frequency(pixels),

@@ -102,7 +102,7 @@ def test_panoptic_segments_become_their_categories_and_void_is_ignored():
 
 def test_a_segment_without_a_category_and_a_category_without_a_class_are_rejected():
     data = _segments([[70000, 5, 258]])
-    with pytest.raises(RejectError, match=r"segment ids that no class claims: 5 \(1 pixels\)"):
+    with pytest.raises(RejectError, match=r"segment ids that no class claims: 5 \(1 of 3 pixels\)"):
         mask_of(panoptic({70000: 7, 258: 9}), _source(data))
     with pytest.raises(RejectError, match="categories that no class claims: 8"):
         mask_of(panoptic({70000: 8, 258: 9, 5: 7}), _source(data))
