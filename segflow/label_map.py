@@ -207,6 +207,8 @@ def _problems(label_map: LabelMap) -> list[str]:
         elif not 1 <= label_map.threshold <= _MAX_ID:
             problems.append(f"threshold {label_map.threshold} is outside 1 to {_MAX_ID}")
     raw = [value for c in classes for value in (c.raw_ids or (c.id,))]
+    if label_map.threshold is not None:
+        raw = []  # no class claims single values
     raw += label_map.ignore_raw_ids
     names = [name for c in classes for name in (c.raw_names or (c.name,))]
     if not problems and (repeated := _first_repeated([*names, *label_map.ignore_names])):
