@@ -192,9 +192,8 @@ class PairPlan:
             planned = dataclasses.replace(self, judge=None, cut=None)(folder)
         if planned.notes["sources_sha256"] != there["sources_sha256"]:
             raise UsageError(
-                f"--output {output}: was made of {there['inputs']['listed']} inputs, and the "
-                f"source files have changed since ({planned.summary.rows} now); choose another "
-                "folder"
+                f"--output {output}: is complete, but its source files have changed since, or "
+                "others are there; choose another folder"
             )
 
     def _rows(self, spool: Spool) -> Iterator[dict[str, Any]]:
