@@ -251,6 +251,11 @@ class PairPlan:
             )
         if not masks:
             where = self.paths.masks or self.paths.images
+            if self.paths.mask_pattern is not None:
+                raise UsageError(
+                    f"--mask-pattern {self.paths.mask_pattern}: fits no file in {where}, such as "
+                    f"{images[0]!r} (paths without extension)"
+                )
             raise UsageError(f"--masks {where}: no masks found; expected at least one")
         pairs = connection.execute(
             "SELECT count(*) FROM (SELECT DISTINCT key FROM read_parquet($1) WHERE role = 'image') "
