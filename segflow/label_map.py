@@ -242,7 +242,7 @@ def _read_class(entry: Any, source: str) -> LabelClass:
     unknown = sorted(set(entry) - set(_CLASS_KEYS))
     if unknown:
         raise UsageError(
-            f"{source}: class {entry.get('name')!r} has the unknown key {unknown[0]!r}; "
+            f"{source}: class {entry.get('name', entry.get('id'))!r} has the unknown key {unknown[0]!r}; "
             f"known: {', '.join(_CLASS_KEYS)}"
         )
     name = entry.get("name")
