@@ -61,7 +61,7 @@ class Drawing:
         Args:
             image_size: (height, width) where the annotation says none.
             label_map: The classes.
-            limits: Caps on the size.
+            limits: Caps on the size, and on what decoding a PNG in it may cost.
 
         Returns:
             `label_map.dtype` [height, width]; every value is a class id or the ignore id.
@@ -75,7 +75,7 @@ class Drawing:
         canvas = np.full(size, label_map.ignore_id, label_map.dtype)
         on_top = np.full(size, _UNCOVERED)  # the area of the object that is seen at each pixel
         for label, shape in self.objects:
-            mask = _mask(label, shape, size)
+            mask = _mask(label, shape, size, limits)
             area = np.count_nonzero(mask) if self.largest_first else 0
             seen = mask & (on_top >= area)
             canvas[seen] = ids[label]
@@ -110,9 +110,11 @@ def _ids_of(labels: Iterable[Label], label_map: LabelMap) -> dict[Label, int]:
     return {label: known[label] for label in wanted}
 
 
-def _mask(label: Label, shape: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
+def _mask(
+    label: Label, shape: Mapping[str, Any], size: tuple[int, int], limits: DecodeLimits
+) -> NDArray[np.bool_]:
     try:
-        return shape_mask(shape, size)
+        return shape_mask(shape, size, limits)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise RejectError(
             RejectCode.UNREADABLE, f"an object of label {label!r} cannot be drawn: {error}"

@@ -16,6 +16,7 @@ before pycocotools' C code, which trusts them, sees anything.
 import base64
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,13 @@ _MAX_OUTLINE = 4_000_000  # pixels
 _FAR = 8
 
 
-def shape_mask(shape: Mapping[str, Any], size: tuple[int, int]) -> Mask:
+def shape_mask(shape: Mapping[str, Any], size: tuple[int, int], limits: DecodeLimits) -> Mask:
     """Draws one shape.
 
     Args:
         shape: See the module.
         size: (height, width) of the image.
+        limits: What decoding a PNG in it may cost.
 
     Returns:
         bool [height, width].
@@ -48,6 +50,8 @@ def shape_mask(shape: Mapping[str, Any], size: tuple[int, int]) -> Mask:
         ValueError: The shape is impossible, such as run lengths that don't add up.
         TypeError, KeyError, OverflowError: It is no shape.
     """
+    if "png" in shape:
+        return _png(shape, size, limits)
     for key, draw in _FORMS.items():
         if key in shape:
             return draw(shape, size)
@@ -163,11 +167,12 @@ def _boxed_runs(shape: Mapping[str, Any], size: tuple[int, int]) -> Mask:
     return _placed(_filled(shape["runs"], width * height).reshape(height, width), left, top, size)
 
 
-def _png(shape: Mapping[str, Any], size: tuple[int, int]) -> Mask:
+def _png(shape: Mapping[str, Any], size: tuple[int, int], limits: DecodeLimits) -> Mask:
     left, top = (int(v) for v in shape["box"])
     data = base64.b64decode(shape["png"], validate=True)
+    limits = replace(limits, max_pixels=min(limits.max_pixels, 4 * size[0] * size[1]))
     try:
-        values = contained.decode_raw_mask(data, DecodeLimits(max_pixels=4 * size[0] * size[1]))
+        values = contained.decode_raw_mask(data, limits)
     except RejectError as error:
         raise ValueError(f"its mask is broken: {error}") from error
     part = np.asarray(values.any(axis=2) if values.ndim == 3 else values > 0)
@@ -206,5 +211,4 @@ _FORMS: Mapping[str, Callable[[Mapping[str, Any], tuple[int, int]], Mask]] = {
     "counts": _run_lengths,
     "runs": _boxed_runs,
     "ellipse": _ellipse,
-    "png": _png,
 }

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from segflow.data.annotations.shapes import rectangle, shape_mask
-from tests.unit.data.pictures import encode
+from segflow.data.annotations import shapes
+from segflow.data.annotations.shapes import rectangle
+from segflow.data.config import DecodeLimits
+from tests.unit.data.pictures import LIMITS, encode
 
 SIZE = (13, 17)
 
@@ -19,6 +21,16 @@ _ring = st.lists(_coordinate, min_size=6, max_size=16).filter(lambda ring: len(r
 _masks = st.integers(0, 2**32).map(
     lambda seed: np.random.default_rng(seed).random(SIZE) < (seed % 5 + 1) / 6
 )
+
+
+def shape_mask(
+    shape: dict[str, object], size: tuple[int, int], limits: DecodeLimits = LIMITS
+) -> np.ndarray:
+    return shapes.shape_mask(shape, size, limits)
+
+
+def _png_shape(part: np.ndarray, left: int, top: int) -> dict[str, object]:
+    return {"png": base64.b64encode(encode(part, "PNG")).decode(), "box": [left, top]}
 
 
 def _reference(rings: list[list[float]], size: tuple[int, int]) -> np.ndarray:
@@ -149,11 +161,37 @@ def test_a_png_mask_is_placed_at_its_corner(mode):
     part[1:] = 255
     picture = part if mode == "RGB" else part[..., 0] > 0 if mode == "1" else part[..., 0]
 
-    mask = shape_mask(
-        {"png": base64.b64encode(encode(picture, "PNG")).decode(), "box": [-1, 2]}, SIZE
-    )
+    mask = shape_mask(_png_shape(picture, -1, 2), SIZE)
 
     assert np.argwhere(mask).tolist() == [[3, 0], [4, 0]]
+
+
+def test_a_png_mask_in_an_image_of_48_megapixels_is_drawn():
+    mask = shape_mask(_png_shape(np.full((2, 3), 255, np.uint8), 5, 7), (8000, 6000))
+
+    assert mask.sum() == 6
+    assert mask[7:9, 5:8].all()
+
+
+def test_a_png_mask_keeps_to_the_users_limits():
+    shape = _png_shape(np.full((2, 3), 255, np.uint8), 0, 0)
+
+    assert shape_mask(shape, SIZE, DecodeLimits(max_pixels=6)).sum() == 6
+    with pytest.raises(ValueError, match=r"its mask is broken: .*--limits.max-pixels"):
+        shape_mask(shape, SIZE, DecodeLimits(max_pixels=5))
+
+
+def test_a_png_mask_is_decoded_within_the_users_seconds(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        shapes.contained,
+        "decode_raw_mask",
+        lambda _, limits: seen.append(limits) or np.zeros((2, 3), np.uint8),
+    )
+
+    shape_mask(_png_shape(np.zeros((2, 3), np.uint8), 0, 0), SIZE, DecodeLimits(100, 200, 0.5))
+
+    assert seen == [DecodeLimits(100, 200, 0.5)]
 
 
 def test_an_ellipse_has_the_area_of_one_and_turns_clockwise():
