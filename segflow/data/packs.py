@@ -5,6 +5,7 @@ A row of the plan carries such an address as a string of JSON; nothing is ever e
 
 import functools
 import json
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +17,10 @@ from segflow.data.config import DecodeLimits
 from segflow.data.decode import PERMANENT_ERRORS
 from segflow.data.records import read_feature
 from segflow.errors import RejectCode, RejectError
+
+# Arrow cannot read these as dictionaries.
+_NO_DICTIONARIES = frozenset({"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"})
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,10 @@ class Cell:
             RejectError: They are too many, or the file is damaged.
         """
         try:
-            value = _column(self.pack, self.row_group, self.column)[self.row].as_py()
+            mtime_ns = Path(self.pack.path).stat().st_mtime_ns
+            with _one_at_a_time:  # a cache alone lets every thread that misses decode its own copy
+                values = _column(self.pack.path, mtime_ns, self.row_group, self.column)
+            value = values[self.row].as_py()
         except (pa.ArrowException, IndexError) as error:
             raise RejectError(RejectCode.UNREADABLE, f"damaged Parquet file: {error}") from error
         if value is not None:
@@ -131,13 +139,28 @@ def read_part(part: Part, limits: DecodeLimits) -> bytes | None:
 
 # Rows of one row group follow each other in the plan; image and mask are two columns.
 @functools.lru_cache(maxsize=2)
-def _column(pack: Pack, row_group: int, column: str) -> pa.Array:
-    with pq.ParquetFile(pack.path) as file:
-        is_struct = pa.types.is_struct(file.schema_arrow.field(column).type)
-        wanted = f"{column}.bytes" if is_struct else column
+def _column(path: str, mtime_ns: int, row_group: int, column: str) -> pa.ChunkedArray:
+    """A column of a row group; a value that its file holds once is held once here, too.
+
+    `mtime_ns` is there for the cache: a file that is written anew is read anew.
+    """
+    metadata = pq.read_metadata(path)
+    is_struct = pa.types.is_struct(metadata.schema.to_arrow_schema().field(column).type)
+    wanted = f"{column}.bytes" if is_struct else column
+    as_dictionary = encodings(metadata, row_group, column).isdisjoint(_NO_DICTIONARIES)
+    shared = [wanted] if as_dictionary else None
+    with pq.ParquetFile(path, metadata=metadata, read_dictionary=shared) as file:
         table = file.read_row_group(row_group, columns=[wanted], use_threads=False)
-    values = table.column(column).combine_chunks()
+    values = table.column(column)
     return values.flatten()[0] if is_struct else values  # flatten: null where the struct is
+
+
+def encodings(metadata: pq.FileMetaData, row_group: int, column: str) -> set[str]:
+    """How a row group holds a column of bytes or `{bytes, path}`, in Parquet's names."""
+    group = metadata.row_group(row_group)
+    chunks = (group.column(i) for i in range(group.num_columns))
+    of_name = (c for c in chunks if c.path_in_schema in (column, f"{column}.bytes"))
+    return {encoding for chunk in of_name for encoding in chunk.encodings}
 
 
 def _require_size(size: int, limits: DecodeLimits) -> None:

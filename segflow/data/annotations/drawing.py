@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segflow.data.annotations.shapes import shape_mask
+from segflow.data.annotations.shapes import Region, draw_shape
 from segflow.data.config import DecodeLimits
 from segflow.errors import RejectCode, RejectError
 from segflow.label_map import LabelMap
@@ -17,7 +17,7 @@ from segflow.label_map import LabelMap
 Label = int | str
 
 _LISTED = 12  # unknown labels that a message names
-_UNCOVERED = np.iinfo(np.int64).max
+_UNCOVERED = np.iinfo(np.int32).max  # more pixels than any limit allows
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Drawing:
         Args:
             image_size: (height, width) where the annotation says none.
             label_map: The classes.
-            limits: Caps on the size.
+            limits: Caps on the size, and on what decoding a PNG in it may cost.
 
         Returns:
             `label_map.dtype` [height, width]; every value is a class id or the ignore id.
@@ -73,13 +73,15 @@ class Drawing:
         _require_size(size, limits)
         ids = _ids_of([label for label, _ in self.objects], label_map)
         canvas = np.full(size, label_map.ignore_id, label_map.dtype)
-        on_top = np.full(size, _UNCOVERED)  # the area of the object that is seen at each pixel
+        on_top = np.full(
+            size, _UNCOVERED, np.int32
+        )  # the area of the object that is seen at each pixel
         for label, shape in self.objects:
-            mask = _mask(label, shape, size)
-            area = np.count_nonzero(mask) if self.largest_first else 0
-            seen = mask & (on_top >= area)
-            canvas[seen] = ids[label]
-            on_top[seen] = area
+            region = _region(label, shape, size, limits)
+            area = np.count_nonzero(region.mask) if self.largest_first else 0
+            seen = region.mask & (on_top[region.place] >= area)
+            canvas[region.place][seen] = ids[label]
+            on_top[region.place][seen] = area
         uncovered = on_top == _UNCOVERED
         if self.background is not None and uncovered.any():
             canvas[uncovered] = _ids_of([self.background], label_map)[self.background]
@@ -110,9 +112,11 @@ def _ids_of(labels: Iterable[Label], label_map: LabelMap) -> dict[Label, int]:
     return {label: known[label] for label in wanted}
 
 
-def _mask(label: Label, shape: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
+def _region(
+    label: Label, shape: Mapping[str, Any], size: tuple[int, int], limits: DecodeLimits
+) -> Region:
     try:
-        return shape_mask(shape, size)
+        return draw_shape(shape, size, limits)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise RejectError(
             RejectCode.UNREADABLE, f"an object of label {label!r} cannot be drawn: {error}"

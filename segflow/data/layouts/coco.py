@@ -44,24 +44,24 @@ class Coco:
 
     def label_map(self, paths: SourcePaths) -> LabelMap | None:
         """The categories by their ids; for instances, what none covers is background, class 0."""
-        files = [_File.load(path) for path in _files(paths)]
+        files = [(path, *_categories(path)) for path in _files(paths)]
         categories: dict[int, Record] = {}
-        for file in files:
-            for entry in file.categories:
+        for path, found, _ in files:
+            for entry in found:
                 known = categories.setdefault(entry["id"], entry)
                 if known["name"] != entry["name"]:
                     raise UsageError(
-                        f"{file.path}: the category {entry['id']} is {entry['name']!r} here and "
+                        f"{path}: the category {entry['id']} is {entry['name']!r} here and "
                         f"{known['name']!r} in another file; give --label-map"
                     )
         entries = [(_color(entry), entry["name"], id_) for id_, entry in sorted(categories.items())]
-        background = files[0].background
+        first, _, background = files[0]
         if background is not None and background not in categories:
             entries.insert(0, (None, _BACKGROUND, background))
         return LabelMap(
             tuple(LabelClass(i, name, rgb, (raw,)) for i, (rgb, name, raw) in enumerate(entries)),
             ignore_id=255 if len(entries) <= 255 else 65534,
-            source=f"the categories of {files[0].path}",
+            source=f"the categories of {first}",
         )
 
 
@@ -179,13 +179,19 @@ class _File:
         try:
             segments = {int(s["id"]): int(s["category_id"]) for s in entry["segments_info"]}
             name = str(entry["file_name"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RejectError(
                 RejectCode.UNREADABLE, f"its annotation is broken: {error!r}"
             ) from error
         folder = self.path.with_suffix("")
         file = list_entry(folder, name, key, RejectCode.MISSING_MASK, confined=True)
         return SourceFile("mask", file, key, self.split, panoptic(segments))
+
+
+def _categories(path: Path) -> tuple[Sequence[Record], int | None]:
+    """A file's categories and background; nothing else of it stays in memory."""
+    file = _File.load(path)
+    return file.categories, file.background
 
 
 def _object(annotation: Record) -> tuple[int, Record]:
@@ -229,12 +235,22 @@ def _lists(path: Path, data: Any) -> tuple[list[Record], list[Record], list[Reco
                 f"{path}: no annotations of COCO's: it has no list {name!r} of objects"
             )
         found.append(records)
+    _require_ids(path, "images", "id", found[0])
+    _require_ids(path, "annotations", "image_id", found[2])
     for entry in found[1]:
         if not isinstance(entry.get("id"), int) or not isinstance(entry.get("name"), str):
             raise UsageError(f"{path}: a category needs an integer id and a name, found {entry}")
     if not found[1]:
         raise UsageError(f"{path}: it has no categories, so nothing to draw")
     return found[0], found[1], found[2]
+
+
+def _require_ids(path: Path, name: str, key: str, records: Sequence[Record]) -> None:
+    for number, record in enumerate(records):
+        if not isinstance(record.get(key), int | float | str | None):
+            raise UsageError(
+                f"{path}: {name}[{number}] has the {key} {record[key]!r}; expected a number or text"
+            )
 
 
 def _own_files(root: Path) -> list[Path]:

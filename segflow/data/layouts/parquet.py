@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from segflow.data.layouts.base import Role, SourceFile, SourcePaths
 from segflow.data.layouts.packs import broken, first_pack, list_packs, split_of, why_packs
 from segflow.data.listing import Listed
-from segflow.data.packs import Cell, Pack, to_json
+from segflow.data.packs import Cell, Pack, encodings, to_json
 from segflow.errors import UsageError
 from segflow.label_map import LabelMap
 
@@ -20,6 +20,7 @@ _IMAGE = "image"
 _MASKS = ("mask", "label", "annotation", "segmentation_mask")
 _OPTIONAL = ("key", "split")
 _LARGEST = 512 << 20  # bytes of one column in one row group: a worker reads it whole
+_PREFIXES = "DELTA_BYTE_ARRAY"  # each value without what it shares with the one before
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,17 @@ def _rows(pack: Listed, file: pq.ParquetFile) -> Iterator[SourceFile]:
 
 
 def _bytes_per_row(pack: Listed, file: pq.ParquetFile, group: int, name: str) -> int:
-    """What a value weighs on average.
+    """What a value weighs on average; one that is repeated weighs once, as it is read.
 
     Raises:
-        UsageError: All of them are more than a worker should read at once.
+        UsageError: All of them are more than a worker should read at once, or they are stored in
+            a form that does not tell.
     """
+    if _PREFIXES in encodings(file.metadata, group, name):
+        raise UsageError(
+            f"{pack.path}: column {name} is encoded as {_PREFIXES}; write the file anew with "
+            "another encoding, such as PLAIN"
+        )
     metadata = file.metadata.row_group(group)
     columns = (metadata.column(i) for i in range(metadata.num_columns))
     of_name = (c for c in columns if c.path_in_schema in (name, f"{name}.bytes"))

@@ -2,15 +2,18 @@
 
 import base64
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from segflow.data.annotations.shapes import rectangle, shape_mask
-from tests.unit.data.pictures import encode
+from segflow.data.annotations import shapes
+from segflow.data.annotations.shapes import rectangle
+from segflow.data.config import DecodeLimits
+from tests.unit.data.pictures import LIMITS, encode
 
 SIZE = (13, 17)
 
@@ -19,6 +22,20 @@ _ring = st.lists(_coordinate, min_size=6, max_size=16).filter(lambda ring: len(r
 _masks = st.integers(0, 2**32).map(
     lambda seed: np.random.default_rng(seed).random(SIZE) < (seed % 5 + 1) / 6
 )
+
+
+def shape_mask(
+    shape: dict[str, object], size: tuple[int, int], limits: DecodeLimits = LIMITS
+) -> np.ndarray:
+    """The shape on the full frame."""
+    region = shapes.draw_shape(shape, size, limits)
+    mask = np.zeros(size, bool)
+    mask[region.place] = region.mask
+    return mask
+
+
+def _png_shape(part: np.ndarray, left: int, top: int) -> dict[str, object]:
+    return {"png": base64.b64encode(encode(part, "PNG")).decode(), "box": [left, top]}
 
 
 def _reference(rings: list[list[float]], size: tuple[int, int]) -> np.ndarray:
@@ -40,6 +57,76 @@ def _column_runs(mask: np.ndarray) -> list[int]:
 @given(st.lists(_ring, min_size=1, max_size=3))
 def test_polygons_are_drawn_as_pycocotools_draws_them(rings):
     np.testing.assert_array_equal(shape_mask({"polygons": rings}, SIZE), _reference(rings, SIZE))
+
+
+@st.composite
+def _somewhere(draw: st.DrawFn) -> tuple[list[list[float]], tuple[int, int]]:
+    """Small rings anywhere in or beside a larger image, often where pycocotools must round."""
+    size = draw(st.tuples(st.integers(1, 400), st.integers(1, 400)))
+    left, top = draw(st.integers(-40, size[1])), draw(st.integers(-40, size[0]))
+    step = draw(st.sampled_from([0.1, 0.2, 0.5, 1, 1 / 3]))
+    rings = draw(st.lists(_ring, min_size=1, max_size=3))
+    corner = np.array([left, top] * 8)
+    return [(np.array(r) * step + corner[: len(r)]).tolist() for r in rings], size
+
+
+@settings(max_examples=500)
+@given(_somewhere())
+def test_polygons_anywhere_are_those_of_the_full_frame(drawn):
+    rings, size = drawn
+    np.testing.assert_array_equal(shape_mask({"polygons": rings}, size), _reference(rings, size))
+
+
+@given(
+    st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    st.tuples(*[st.floats(-90, 90)] * 2, *[st.floats(0.01, 90)] * 2, st.floats(-400, 400)),
+)
+def test_ellipses_are_those_of_the_full_frame(size, ellipse):
+    x, y, radius_x, radius_y, degrees = ellipse
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    right, down = np.arange(size[1]) + 0.5 - x, np.arange(size[0])[:, None] + 0.5 - y
+    along, across = (right * cos + down * sin) / radius_x, (down * cos - right * sin) / radius_y
+
+    drawn = shape_mask({"ellipse": list(ellipse)}, size)
+
+    np.testing.assert_array_equal(drawn, along * along + across * across <= 1)
+
+
+FRAME = (6000, 7000)
+RUNS = [3_000_000, 4, 5996, 4, 38_993_996]  # two columns of 4 pixels
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"polygons": [[5000, 5000, 5010, 5000, 5005, 5010]]},
+        {"ellipse": [5000, 5000, 5, 3, 30]},
+        {"size": FRAME, "counts": RUNS},
+        {"runs": [20, 80], "box": [5000, 4000, 10, 10]},
+        _png_shape(np.full((9, 9), 255, np.uint8), 6990, 5990),
+    ],
+)
+def test_a_small_shape_in_a_large_image_costs_little(shape):
+    shapes.draw_shape(shape, FRAME, LIMITS)  # a decoder process starts
+    tracemalloc.start()
+    region = shapes.draw_shape(shape, FRAME, LIMITS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert region.mask.any()
+    assert region.mask.size <= 200
+    assert peak < 100_000
+
+
+def test_an_ellipse_over_a_whole_large_image_is_drawn_a_part_at_a_time():
+    tracemalloc.start()
+    region = shapes.draw_shape({"ellipse": [1500, 1000, 9000, 9000, 10]}, (2000, 3000), LIMITS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert region.mask.all()
+    assert region.mask.shape == (2000, 3000)
+    assert peak < 8 * region.mask.size  # less than one array of float64
 
 
 @given(_masks)
@@ -149,11 +236,37 @@ def test_a_png_mask_is_placed_at_its_corner(mode):
     part[1:] = 255
     picture = part if mode == "RGB" else part[..., 0] > 0 if mode == "1" else part[..., 0]
 
-    mask = shape_mask(
-        {"png": base64.b64encode(encode(picture, "PNG")).decode(), "box": [-1, 2]}, SIZE
-    )
+    mask = shape_mask(_png_shape(picture, -1, 2), SIZE)
 
     assert np.argwhere(mask).tolist() == [[3, 0], [4, 0]]
+
+
+def test_a_png_mask_in_an_image_of_48_megapixels_is_drawn():
+    mask = shape_mask(_png_shape(np.full((2, 3), 255, np.uint8), 5, 7), (8000, 6000))
+
+    assert mask.sum() == 6
+    assert mask[7:9, 5:8].all()
+
+
+def test_a_png_mask_keeps_to_the_users_limits():
+    shape = _png_shape(np.full((2, 3), 255, np.uint8), 0, 0)
+
+    assert shape_mask(shape, SIZE, DecodeLimits(max_pixels=6)).sum() == 6
+    with pytest.raises(ValueError, match=r"its mask is broken: .*--limits.max-pixels"):
+        shape_mask(shape, SIZE, DecodeLimits(max_pixels=5))
+
+
+def test_a_png_mask_is_decoded_within_the_users_seconds(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        shapes.contained,
+        "decode_raw_mask",
+        lambda _, limits: seen.append(limits) or np.zeros((2, 3), np.uint8),
+    )
+
+    shape_mask(_png_shape(np.zeros((2, 3), np.uint8), 0, 0), SIZE, DecodeLimits(100, 200, 0.5))
+
+    assert seen == [DecodeLimits(100, 200, 0.5)]
 
 
 def test_an_ellipse_has_the_area_of_one_and_turns_clockwise():

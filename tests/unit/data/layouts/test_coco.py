@@ -1,12 +1,15 @@
 """COCO: instances, stuff and panoptic masks against pycocotools; broken annotations contained."""
 
+import gc
 import json
+import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from segflow.data.layouts import SourcePaths, find_layout
+from segflow.data.layouts import SourcePaths, coco, find_layout
 from segflow.data.layouts.coco import Coco
 from segflow.errors import UsageError
 from segflow.label_map import LabelMap
@@ -107,6 +110,7 @@ def test_a_panoptic_file_that_is_missing_outside_or_without_ids_is_rejected(tmp_
             ({"file_name": "b.png"}, "missing_mask"),
             ({"file_name": "../../secret.png"}, "outside_root"),
             ({"segments_info": [{"id": "x", "category_id": 3}]}, "unreadable"),
+            ({"segments_info": [{"id": float("inf"), "category_id": 3}]}, "unreadable"),
         ]
     ):
         root = _panoptic(tmp_path / f"set{number}", good, values, **more)
@@ -241,6 +245,18 @@ def test_roboflows_files_lie_with_the_images(tmp_path):
         ({"images": [], "categories": [{"id": "1"}], "annotations": []}, "integer id and a name"),
         ({"images": [{}], "categories": CATEGORIES, "annotations": []}, "no file_name"),
         ({"images": [1], "categories": CATEGORIES, "annotations": []}, "'images' of objects"),
+        (
+            {"images": [_image({})], "categories": CATEGORIES, "annotations": []},
+            r"images\[0\] has the id {}; expected a number or text",
+        ),
+        (
+            {
+                "images": [_image()],
+                "categories": CATEGORIES,
+                "annotations": [_annotation(3, SQUARE), _annotation(3, SQUARE, [1])],
+            },
+            r"annotations\[1\] has the image_id \[1\]; expected a number or text",
+        ),
     ],
 )
 def test_a_broken_file_is_a_usage_error(tmp_path, content, why):
@@ -248,6 +264,28 @@ def test_a_broken_file_is_a_usage_error(tmp_path, content, why):
     with pytest.raises(UsageError, match=why) as caught:
         list(Coco().sources(SourcePaths(str(tmp_path))))
     assert str(path) in str(caught.value)
+
+
+def test_one_file_is_held_at_a_time(tmp_path, monkeypatch):
+    root = tmp_path
+    for split in ("a", "b", "c"):
+        _set(root, _annotation(8, SQUARE), split=split)
+    loaded, held = [], []
+    real = coco._File.load
+
+    def load(path):
+        gc.collect()
+        held.append(sum(file() is not None for file in loaded))
+        file = real(path)
+        loaded.append(weakref.ref(file))
+        return file
+
+    monkeypatch.setattr(coco, "_File", SimpleNamespace(load=load))
+
+    Coco().label_map(SourcePaths(str(root)))
+    list(Coco().sources(SourcePaths(str(root))))
+
+    assert held == [0] * 6
 
 
 def test_one_id_with_two_names_asks_for_a_label_map(tmp_path):

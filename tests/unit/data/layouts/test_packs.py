@@ -1,7 +1,10 @@
 """Packs: tar files, TFRecords and Parquet files that hold images and masks."""
 
 import io
+import os
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from segflow.data import packs
 from segflow.data.config import DecodeLimits
 from segflow.data.layouts import SourcePaths, find_layout
 from segflow.data.pair import read_source
@@ -223,6 +227,76 @@ def test_plain_bytes_and_columns_for_key_and_split(tmp_path):
     assert set(_read(path)) == {(key, role) for key in "kl" for role in ("image", "mask")}
     splits = {s.key: s.split for s in find_layout("parquet", paths)[0].sources(paths)}
     assert splits == {"k": "u", "l": "val"}
+
+
+@pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_cells_of_other_encodings_are_read(tmp_path, encoding):
+    path = tmp_path / "p.parquet"
+    columns = {"image": _structs(b"a", b"b", None), "mask": [b"x", None, b"z"]}
+    encodings = {"image.bytes": encoding, "mask": encoding}
+    pq.write_table(pa.table(columns), path, use_dictionary=False, column_encoding=encodings)
+
+    assert [_read(path)[f"p/0000000{row}", "mask"] for row in range(3)] == [
+        b"x",
+        "missing_mask",
+        b"z",
+    ]
+    assert _read(path)["p/00000001", "image"] == b"b"
+
+
+def test_prefixes_that_are_stored_once_are_refused(tmp_path):
+    """Nothing in the file says what they weigh once they are decoded."""
+    path = tmp_path / "p.parquet"
+    columns = {"image": [b"a"], "mask": [b"x"]}
+    pq.write_table(
+        pa.table(columns), path, use_dictionary=False, column_encoding={"mask": "DELTA_BYTE_ARRAY"}
+    )
+
+    with pytest.raises(UsageError, match=r"column mask .* DELTA_BYTE_ARRAY; write the file anew"):
+        _read(path)
+
+
+@pytest.mark.parametrize("make", [bytes, lambda value: {"bytes": value, "path": "p"}])
+def test_a_value_that_is_repeated_is_held_once(tmp_path, make):
+    value = np.random.default_rng(1).bytes(100_000)
+    path = tmp_path / "p.parquet"
+    columns = {"image": [make(value)] * 200, "mask": [b"x"] * 200}
+    pq.write_table(pa.table(columns), path, dictionary_pagesize_limit=1 << 20)
+    (cell, *_) = (s for s in find_layout("auto", SourcePaths(str(path)))[0].sources(
+        SourcePaths(str(path))) if s.role == "image")  # fmt: skip
+    pool = pa.default_memory_pool()
+    before = pool.bytes_allocated()
+
+    assert packs.from_json(cell.file.part).read(LIMITS) == value
+    assert pool.bytes_allocated() - before < 5 * len(value)
+
+
+def test_threads_that_want_one_column_decode_it_once(tmp_path, monkeypatch):
+    path = _parquet(tmp_path / "p.parquet", {"image": [b"a"], "mask": [b"x"]})
+    cell = packs.Cell(packs.Pack(str(path), path.stat().st_size), 0, 0, "image")
+    opened = []
+    real = pq.ParquetFile
+    monkeypatch.setattr(
+        packs.pq, "ParquetFile",
+        lambda *args, **kwargs: (opened.append(1), time.sleep(0.02), real(*args, **kwargs))[2],
+    )  # fmt: skip
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: cell.read(LIMITS), range(8))) == [b"a"] * 8
+    assert len(opened) == 1
+
+
+def test_a_parquet_file_that_is_written_anew_is_read_anew(tmp_path):
+    path = _parquet(tmp_path / "p.parquet", {"image": [b"a"], "mask": [b"x"]})
+    cell = packs.Cell(packs.Pack(str(path), path.stat().st_size), 0, 0, "image")
+    assert cell.read(LIMITS) == b"a"
+    before = path.stat()
+
+    _parquet(path, {"image": [b"b"], "mask": [b"x"]})
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+
+    assert path.stat().st_size == before.st_size
+    assert cell.read(LIMITS) == b"b"
 
 
 def test_a_parquet_file_of_addresses_is_still_a_manifest(tmp_path):
