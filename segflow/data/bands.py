@@ -1,5 +1,6 @@
 """Giant pictures in the plan: cut into bands of rows of tiles, so that no shard grows with them."""
 
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ from segflow.data import tiff
 from segflow.data.config import DecodeLimits, ExampleConfig
 from segflow.data.decode import FORMATS
 from segflow.data.tiles import Grid
+from segflow.jobs.plan import ROWS_AT_ONCE
 
 _THREADS = 8  # they wait for the storage more than they compute
 
@@ -61,11 +63,12 @@ class BandCutter:
         with ThreadPoolExecutor(_THREADS) as pool, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the worker rejects what Pillow warns of
             for batch in batches:
-                rows = [cut for rows in pool.map(self._cut, batch.to_pylist()) for cut in rows]
                 schema = pa.schema([*batch.schema, *_COLUMNS])
-                yield pa.RecordBatch.from_pylist(rows, schema=schema)
+                rows = itertools.chain.from_iterable(pool.map(self._cut, batch.to_pylist()))
+                while some := list(itertools.islice(rows, ROWS_AT_ONCE)):
+                    yield pa.RecordBatch.from_pylist(some, schema=schema)
 
-    def _cut(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+    def _cut(self, row: dict[str, Any]) -> Iterable[dict[str, Any]]:
         whole: dict[str, Any] = {field.name: None for field in _COLUMNS} | {"examples": 1}
         if row["code"] is not None or row.get("image_part"):
             return [row | whole]
@@ -76,18 +79,21 @@ class BandCutter:
             return [row | whole | {"examples": grid.count}]
         grid = Grid.over((header.height, header.width), size, self.config.tile)
         step = max(1, self.tiles_per_shard(row["shard_group"]) // len(grid.lefts))
-        sha256, rows = hashing.sha256_file(path), len(grid.tops)
-        return [
-            row
-            | {
-                "weight": math.ceil(row["weight"] * min(step, rows - first) / rows),
-                "planned_sha256": sha256,
-                "first_tile_row": first,
-                "tile_rows": min(step, rows - first),
-                "examples": min(step, rows - first) * len(grid.lefts),
-            }
-            for first in range(0, rows, step)
-        ]
+        return _bands(row | {"planned_sha256": hashing.sha256_file(path)}, grid, step)
+
+
+def _bands(row: Mapping[str, Any], grid: Grid, step: int) -> Iterator[dict[str, Any]]:
+    """The row in bands of `step` rows of tiles, one after another: a giant may have thousands."""
+    rows = len(grid.tops)
+    for first in range(0, rows, step):
+        count = min(step, rows - first)
+        yield {
+            **row,
+            "weight": math.ceil(row["weight"] * count / rows),
+            "first_tile_row": first,
+            "tile_rows": count,
+            "examples": count * len(grid.lefts),
+        }
 
 
 def rows_of(row: Mapping[str, Any], grid: Grid) -> range:

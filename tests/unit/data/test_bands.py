@@ -9,9 +9,11 @@ import pytest
 from segflow import hashing
 from segflow.data.bands import BandCutter, rows_of, windowed_header
 from segflow.data.config import DecodeLimits, ExampleConfig
+from segflow.data.decode import decode_rgb
 from segflow.data.tiles import Grid, TileConfig
+from segflow.errors import RejectCode, RejectError
 from tests import giants
-from tests.unit.data.pictures import encode, photo
+from tests.unit.data.pictures import claiming_tiff, encode, photo
 
 LIMITS = DecodeLimits(max_pixels=10_000)
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
@@ -74,6 +76,30 @@ def test_what_cannot_be_read_or_must_not_be_is_left_to_the_worker(tmp_path, gian
     for path, code in ((broken, None), (tmp_path / "none.tif", None), (giant, "outside_root")):
         (row,) = _cut(path, _config(), tiles_per_shard=1, code=code)
         assert (row["examples"], row["first_tile_row"]) == (1, None)
+
+
+def test_bands_are_made_as_they_are_taken(monkeypatch, giant):
+    monkeypatch.setattr("segflow.data.bands.ROWS_AT_ONCE", 3)
+    row = {"key": "a", "image_uri": str(giant), "weight": 1, "shard_group": "train", "code": None}
+    cut = BandCutter(_config(), lambda split: 1)([pa.RecordBatch.from_pylist([row])])
+
+    batches = list(cut)
+
+    assert [batch.num_rows for batch in batches] == [3, 3, 1]
+    assert pa.Table.from_batches(batches)["first_tile_row"].to_pylist() == list(range(7))
+
+
+@pytest.mark.timeout(20)
+def test_a_header_that_claims_anything_makes_one_row(tmp_path):
+    data = claiming_tiff(4_294_967_295, 4_294_967_295).getvalue()
+    (tmp_path / "a.tif").write_bytes(data)
+
+    (row,) = _cut(tmp_path / "a.tif", _config(), tiles_per_shard=1)
+
+    assert (row["examples"], row["first_tile_row"]) == (1, None)
+    with pytest.raises(RejectError) as caught:  # as the worker then will
+        decode_rgb(data, LIMITS)
+    assert caught.value.code == RejectCode.TOO_LARGE
 
 
 @pytest.mark.parametrize(
