@@ -86,6 +86,17 @@ def mask_rows(path: str, top: int, count: int, limits: DecodeLimits) -> NDArray[
     return _decoders.decode(Task("mask_rows", options=options), limits)
 
 
+def image_size(data: bytes, limits: DecodeLimits) -> tuple[int, int]:
+    """(height, width) of an image file by its header, orientation not applied, contained.
+
+    Raises:
+        RejectError: As `segflow.data.decode.open_image`; and `decoder_crash` or
+            `decoder_timeout`.
+    """
+    height, width = _decoders.decode(Task("size", data), limits).tolist()
+    return height, width
+
+
 def ground_resolution(source: bytes | str, limits: DecodeLimits) -> float | None:
     """`segflow.data.geotiff.ground_resolution` of a file's bytes, or a path, contained.
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from segflow.data import geotiff
 from segflow.data.config import DecodeLimits
-from segflow.data.decode import decode_rgb
+from segflow.data.decode import decode_rgb, open_image
 from segflow.data.handover import SharedMemory, receive, send
 from segflow.data.masks import decode_raw_mask
 from segflow.data.reading import ReadingConfig
@@ -129,6 +129,11 @@ def _mask(data: bytes, limits: DecodeLimits, _: Mapping[str, Any]) -> NDArray[An
     return decode_raw_mask(data, limits)
 
 
+def _size(data: bytes, limits: DecodeLimits, _: Mapping[str, Any]) -> NDArray[Any]:
+    image = open_image(data, limits)
+    return np.array([image.height, image.width])
+
+
 def _image_rows(_: bytes, limits: DecodeLimits, options: Mapping[str, Any]) -> NDArray[Any]:
     reading = ReadingConfig(**options["reading"])
     return geotiff.image_rows(options["path"], options["top"], options["count"], reading)
@@ -148,6 +153,7 @@ def _ground_resolution(
 _DECODERS: Mapping[str, Decode] = {
     "rgb": _rgb,
     "mask": _mask,
+    "size": _size,
     "image_rows": _image_rows,
     "mask_rows": _mask_rows,
     "ground_resolution": _ground_resolution,
