@@ -11,7 +11,8 @@ from typing import BinaryIO, cast
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF, either byte order
-_LARGEST_HEADER = 64 << 20  # bytes; the offsets of a sound gigapixel take a thousandth of that
+_LARGEST_HEADER = 32 << 20  # bytes; the tables of 100 gigapixels in tiles of 256 take 24 MiB
+_MOST_ENTRIES = 512  # a sound directory has some dozens; each costs Pillow a microsecond or two
 _MOST_BANDS = 1024  # hyperspectral cameras have some hundreds; damaged headers claim 65,535
 _LARGEST_BLOCK = 96 << 20  # bytes decoded; a strip or tile is decoded as a whole
 _MOST_PIXELS = 100_000_000_000  # the largest mosaics and slides; a header may claim 2 ** 64
@@ -21,6 +22,7 @@ _LONGEST_SIDE = 1 << 24  # pixels
 _LOSSLESS = (1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000)
 _MIN_IS_BLACK, _RGB, _PALETTE, _YCBCR = 1, 2, 3, 6
 _STRIPS, _TILES = (273, 279), (324, 325)  # tags of their offsets and of their sizes
+_READ = (256, 257, 258, 259, 262, 274, 277, 278, 284, 322, 323, 339)  # below, by their values
 _PIXEL_SCALE, _TRANSFORMATION = 33550, 34264  # GeoTIFF 1.1, OGC 19-008r4
 
 
@@ -126,10 +128,14 @@ def _counts(file: "_Bounded", start: bytes, offset: int) -> Mapping[int, int]:
     head, entry = (f"{order}Q", f"{order}HHQ8x") if is_big else (f"{order}H", f"{order}HHI4x")
     file.seek(offset)
     (entries,) = struct.unpack(head, file.read(struct.calcsize(head)))
+    if entries > _MOST_ENTRIES:
+        raise ValueError("a directory larger than any sound one")
     data = file.read(entries * struct.calcsize(entry))
     counts = {tag: count for tag, _, count in struct.iter_unpack(entry, data)}
     if len(counts) < entries:
         raise ValueError("a directory that holds a tag twice")
+    if max(counts.get(tag, 0) for tag in _READ) > _MOST_BANDS:
+        raise ValueError("a tag of more values than any picture has bands")
     return counts
 
 

@@ -1,6 +1,8 @@
 """Headers of TIFFs: what a damaged or hostile one may claim, and what it may cost."""
 
 import io
+import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,38 @@ def test_pixels_and_sides_are_capped_however_full_the_tables(height, width, expe
 
     assert header is not None
     assert header.can_be_windowed == expected
+
+
+def _with_entries(entries: int, *first: tuple[int, int, int, int]) -> io.BytesIO:
+    """A BigTIFF of so many entries, all sound; `first`: tag, type, count, value."""
+    data = struct.pack("<4sHHQQ", b"II+\0", 8, 0, 16, entries)
+    size = [(256, 4, 1, 5), (257, 4, 1, 6)]
+    for entry in (*first, *size):
+        data += struct.pack("<HHQQ", *entry)
+    more = range(1000, 1000 + entries - len(size) - len(first))
+    data += b"".join(struct.pack("<HHQQ", tag % 65536, 4, 1, 0) for tag in more)
+    return io.BytesIO(data + bytes(8))
+
+
+@pytest.mark.parametrize(("entries", "expected"), [(512, True), (513, False)])
+def test_entries_are_capped(entries, expected):
+    assert (tiff.read_header(_with_entries(entries)) is not None) == expected
+
+
+@pytest.mark.parametrize("bits_per_sample", [1 << 20, 1 << 60])
+def test_a_hostile_header_costs_little(bits_per_sample):
+    whole = _with_entries(3, (258, 3, bits_per_sample, 0)).getvalue() + bytes(4 << 20)
+    many = _with_entries(1 << 18).getvalue()
+
+    for data in (whole, many):
+        tracemalloc.start()
+        assert tiff.read_header(io.BytesIO(data)) is None
+        assert tracemalloc.get_traced_memory()[1] < 6 << 20
+        tracemalloc.stop()
+
+
+def test_a_tag_that_comes_twice_is_broken():
+    assert tiff.read_header(_with_entries(4, (256, 4, 1, 7))) is None
 
 
 @pytest.mark.parametrize(
