@@ -217,7 +217,7 @@ class _Decoders:
         Raises:
             RejectError: The file cannot be decoded, or kills or hangs a fresh decoder.
         """
-        decoder = self._take()
+        decoder = self._pop() or _Decoder()
         was_fresh = decoder.is_fresh
         try:
             return self._use(decoder, task, limits)
@@ -231,19 +231,19 @@ class _Decoders:
 
     def close(self) -> None:
         """Ends the idle decoders."""
-        while self._idle:
-            self._idle.pop().kill()
+        while decoder := self._pop():
+            decoder.kill()
 
     def forget(self) -> None:
         """Leaves the decoders to the process that this one was forked from."""
-        while self._idle:
-            self._idle.pop().forget()
+        while decoder := self._pop():
+            decoder.forget()
 
-    def _take(self) -> _Decoder:
+    def _pop(self) -> _Decoder | None:
         try:
             return self._idle.pop()  # one step, whatever other threads do
         except IndexError:
-            return _Decoder()
+            return None
 
     def _use(self, decoder: _Decoder, task: Task, limits: DecodeLimits) -> NDArray[Any]:
         try:

@@ -143,6 +143,20 @@ def test_closing_leaves_no_process_and_the_next_file_starts_one():
     assert len(_decoders()) == 1
 
 
+@pytest.mark.parametrize("end", ["close", "forget"])
+def test_decoders_that_another_thread_takes_meanwhile_are_no_fault(end):
+    class Raced(list[object]):
+        """Looks full to the one who asks, and is empty when they take."""
+
+        def __len__(self) -> int:
+            return 1
+
+    decoders = contained._Decoders()
+    decoders._idle = Raced()
+
+    getattr(decoders, end)()
+
+
 _HANGING = """
 from segflow.data import contained
 from segflow.data.config import DecodeLimits
