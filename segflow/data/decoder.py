@@ -27,7 +27,7 @@ from segflow.data.decode import decode_rgb, open_image
 from segflow.data.handover import SharedMemory, receive, send
 from segflow.data.masks import decode_raw_mask
 from segflow.data.reading import ReadingConfig
-from segflow.errors import RejectCode, RejectError
+from segflow.errors import RejectError
 
 Decode = Callable[[bytes, DecodeLimits, Mapping[str, Any]], NDArray[Any]]
 
@@ -83,7 +83,10 @@ class _Service:
     limits: DecodeLimits = field(default_factory=DecodeLimits)
 
     def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """What to reply: the pixels' shape and dtype, or a reject's code and message."""
+        """What to reply: the pixels' shape and dtype, or a reject's code and message.
+
+        A `failure` is the decoder's own, possibly for what earlier files have left of it.
+        """
         if "limits" in request:
             self.limits = DecodeLimits(**request["limits"])
             _limit_memory(self.limits)
@@ -109,8 +112,7 @@ class _Service:
 
 
 def _failure(error: Exception) -> dict[str, Any]:
-    why = "it ran out of memory" if isinstance(error, MemoryError) else repr(error)
-    return {"code": RejectCode.DECODER_CRASH, "message": f"the decoder failed: {why}"}
+    return {"failure": "it ran out of memory" if isinstance(error, MemoryError) else repr(error)}
 
 
 def _limit_memory(limits: DecodeLimits) -> None:

@@ -106,10 +106,11 @@ def test_a_fault_of_the_decoder_costs_that_file_only(ill, data, code, message):
     np.testing.assert_array_equal(contained.decode_rgb(sound, LIMITS), photo())
 
 
-def test_damage_that_an_earlier_file_did_is_not_blamed_on_a_later_one(ill):
+@pytest.mark.parametrize("data", [b"LATE", b"CRAMPED"])
+def test_damage_that_an_earlier_file_did_is_not_blamed_on_a_later_one(ill, data):
     contained.decode_rgb(encode(photo(), "PNG"), LIMITS)
 
-    assert _refused(b"LATE").code == RejectCode.UNREADABLE  # which it is
+    assert _refused(data).code == RejectCode.UNREADABLE  # which it is
 
 
 def test_a_decoder_killed_from_outside_costs_nothing():
