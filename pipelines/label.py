@@ -25,7 +25,7 @@ def _execute(config: LabelConfig, beam_flags: Sequence[str]) -> None:
     tables.print_table(f"run {record['run']}", _table(record))
     tables.print_inputs(record["inputs"])
     if record["gone"]:
-        tables.print_line(f"{len(record['gone'])} images labelled before are gone")
+        tables.print_line(f"labelled before and gone since: {len(record['gone'])} images")
     tables.print_report(config.output)
 
 

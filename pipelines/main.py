@@ -46,7 +46,7 @@ def _help() -> str:
             "",
             "segflow COMMAND --help lists the flags; --config FILE.yaml may hold any of them.",
             "Flags that a Beam command does not know go to Beam: --runner=FlinkRunner …",
-            "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 too many rejects.",
+            "Exit codes: 0 done, 1 failed, 2 bad input, 3 too many rejects, 130 interrupted.",
         ]
     )
 

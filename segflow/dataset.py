@@ -126,26 +126,35 @@ class Dataset:
                 check_file(self.folder / shard.file, shard.bytes, shard.sha256)
 
     def warnings(self) -> list[str]:
-        """What looks like a mistake in masks or label map, one line each."""
+        """What looks like a mistake in masks, label map or splits, one line each."""
         splits = self.splits.values()
-        ignored = sum(split.ignored_pixels for split in splits)
-        counted = sum(sum(split.class_pixels.values()) for split in splits)
-        absent = [
-            c.name
-            for c in self.label_map.classes
-            if not any(s.class_pixels.get(c.id) for s in splits)
-        ]
-        if not absent or not ignored + counted:
-            return []
-        names = ", ".join(map(repr, absent[:5])) + (" …" if absent[5:] else "")
-        line = f"warning: no mask has a pixel of {names}"
-        if ignored:
-            line += (
-                f", and {ignored / (ignored + counted):.1%} of all pixels are ignored (ignore_id "
-                f"{self.label_map.ignore_id}); if that value means a class, give the class "
-                f'"raw_ids": [{self.label_map.ignore_id}] in the label map'
+        pixels = {id_ for s in splits for id_, count in s.class_pixels.items() if count}
+        absent = [c.name for c in self.label_map.classes if c.id not in pixels]
+        empty = [name for name, split in self.splits.items() if not split.examples]
+        lines = []
+        if absent and pixels:
+            names = ", ".join(map(repr, absent[:5])) + (" …" if absent[5:] else "")
+            lines.append(f"warning: no mask has a pixel of {names}{self._perhaps_ignored()}")
+        if empty and pixels:
+            lines.append(
+                f"warning: no example in {', '.join(map(repr, empty))}; with few images, give "
+                "larger shares with --splits, or every split its share with --stratify"
             )
-        return [line]
+        return lines
+
+    def _perhaps_ignored(self) -> str:
+        """Whether the pixels of a class that is not there may be those that masks have ignored."""
+        # Padding and the borders of augmented copies are ignored by segflow itself.
+        plain = [s for s in self.splits.values() if s.examples == s.sources]
+        ignored = sum(s.ignored_pixels for s in plain)
+        if self.resize not in ("stretch", "crop") or not ignored:
+            return ""
+        share = ignored / (ignored + sum(sum(s.class_pixels.values()) for s in plain))
+        return (
+            f", and {share:.1%} of all pixels are ignored (ignore_id {self.label_map.ignore_id}); "
+            'if that value means a class, give the class "raw_ids": '
+            f"[{self.label_map.ignore_id}] in the label map"
+        )
 
     def check_shard(self, file: str) -> None:
         """Compares size and SHA-256 of one listed file with the record.

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ RGB = tuple[int, int, int]
 VOC_VOID: RGB = (224, 224, 192)
 """What Pascal VOC draws object borders in: pixels that do not count."""
 
+_APART = 90  # between two colours in RGB, so that an overlay tells them apart
 _MAX_ID = 65535  # masks are stored as PNG, at most 16 bits deep
 _KEYS = ("classes", "ignore_id", "ignore_raw_ids", "ignore_colors", "ignore_names", "threshold")
 _CLASS_KEYS = ("id", "name", "color", "raw_ids", "raw_names")
@@ -91,7 +93,8 @@ class LabelMap:
 
     def palette(self) -> NDArray[np.uint8]:
         """Colours to draw in, uint8 [num_classes, 3]; classes without one get a distinct hue."""
-        return np.array([c.color or _hue(c.id) for c in self.classes], np.uint8)
+        given = [c.color for c in self.classes if c.color]
+        return np.array([c.color or _hue_apart(c.id, given) for c in self.classes], np.uint8)
 
     @functools.cached_property
     def raw_to_id(self) -> dict[int, int]:
@@ -207,6 +210,8 @@ def _problems(label_map: LabelMap) -> list[str]:
         elif not 1 <= label_map.threshold <= _MAX_ID:
             problems.append(f"threshold {label_map.threshold} is outside 1 to {_MAX_ID}")
     raw = [value for c in classes for value in (c.raw_ids or (c.id,))]
+    if label_map.threshold is not None:
+        raw = []  # no class claims single values
     raw += label_map.ignore_raw_ids
     names = [name for c in classes for name in (c.raw_names or (c.name,))]
     if not problems and (repeated := _first_repeated([*names, *label_map.ignore_names])):
@@ -237,7 +242,7 @@ def _read_class(entry: Any, source: str) -> LabelClass:
     unknown = sorted(set(entry) - set(_CLASS_KEYS))
     if unknown:
         raise UsageError(
-            f"{source}: class {entry.get('name')!r} has the unknown key {unknown[0]!r}; "
+            f"{source}: class {entry.get('name', entry.get('id'))!r} has the unknown key {unknown[0]!r}; "
             f"known: {', '.join(_CLASS_KEYS)}"
         )
     name = entry.get("name")
@@ -304,6 +309,17 @@ def _parse_cvat(text: str, path: Path) -> dict[str, Any]:
         else:
             classes.append({"id": len(classes), "name": name, "color": color})
     return {"classes": classes, "ignore_colors": ignored}
+
+
+def _hue_apart(index: int, given: Sequence[RGB]) -> RGB:
+    """A colour for class `index` that no given one is like, or of a few the least alike."""
+
+    def distance(color: RGB) -> float:
+        return min((math.dist(color, other) for other in given), default=math.inf)
+
+    candidates = [_hue(index + 256 * attempt) for attempt in range(12)]
+    apart = (color for color in candidates if distance(color) >= _APART)
+    return next(apart, max(candidates, key=distance))
 
 
 def _hue(index: int) -> tuple[int, int, int]:

@@ -1,7 +1,8 @@
 """Giant pictures in the plan: cut into bands of rows of tiles, so that no shard grows with them."""
 
+import contextlib
+import itertools
 import math
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from PIL import Image
 
 from segflow import hashing
-from segflow.data import tiff
+from segflow.data import contained, tiff
 from segflow.data.config import DecodeLimits, ExampleConfig
-from segflow.data.decode import FORMATS
+from segflow.data.decode import read_bytes
 from segflow.data.tiles import Grid
+from segflow.errors import RejectError
+from segflow.jobs.plan import ROWS_AT_ONCE
 
-_THREADS = 8  # they wait for the storage more than they compute
+_THREADS = 4  # they wait for the storage more than they compute; each may hold a whole file
+_START = 1 << 16  # bytes
 
 _COLUMNS = (
     pa.field("planned_sha256", pa.string()),
@@ -58,36 +61,39 @@ class BandCutter:
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The rows in order, each as one or several."""
-        with ThreadPoolExecutor(_THREADS) as pool, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the worker rejects what Pillow warns of
+        with contextlib.closing(contained), ThreadPoolExecutor(_THREADS) as pool:
             for batch in batches:
-                rows = [cut for rows in pool.map(self._cut, batch.to_pylist()) for cut in rows]
                 schema = pa.schema([*batch.schema, *_COLUMNS])
-                yield pa.RecordBatch.from_pylist(rows, schema=schema)
+                rows = itertools.chain.from_iterable(pool.map(self._cut, batch.to_pylist()))
+                while some := list(itertools.islice(rows, ROWS_AT_ONCE)):
+                    yield pa.RecordBatch.from_pylist(some, schema=schema)
 
-    def _cut(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+    def _cut(self, row: dict[str, Any]) -> Iterable[dict[str, Any]]:
         whole: dict[str, Any] = {field.name: None for field in _COLUMNS} | {"examples": 1}
         if row["code"] is not None or row.get("image_part"):
             return [row | whole]
         path, size = row["image_uri"], self.config.size
         header = windowed_header(path, self.config.limits)
         if header is None:
-            grid = Grid.over(_size(path) or size, size, self.config.tile)
+            grid = Grid.over(_size(path, self.config.limits) or size, size, self.config.tile)
             return [row | whole | {"examples": grid.count}]
         grid = Grid.over((header.height, header.width), size, self.config.tile)
         step = max(1, self.tiles_per_shard(row["shard_group"]) // len(grid.lefts))
-        sha256, rows = hashing.sha256_file(path), len(grid.tops)
-        return [
-            row
-            | {
-                "weight": math.ceil(row["weight"] * min(step, rows - first) / rows),
-                "planned_sha256": sha256,
-                "first_tile_row": first,
-                "tile_rows": min(step, rows - first),
-                "examples": min(step, rows - first) * len(grid.lefts),
-            }
-            for first in range(0, rows, step)
-        ]
+        return _bands(row | {"planned_sha256": hashing.sha256_file(path)}, grid, step)
+
+
+def _bands(row: Mapping[str, Any], grid: Grid, step: int) -> Iterator[dict[str, Any]]:
+    """The row in bands of `step` rows of tiles, one after another: a giant may have thousands."""
+    rows = len(grid.tops)
+    for first in range(0, rows, step):
+        count = min(step, rows - first)
+        yield {
+            **row,
+            "weight": math.ceil(row["weight"] * count / rows),
+            "first_tile_row": first,
+            "tile_rows": count,
+            "examples": count * len(grid.lefts),
+        }
 
 
 def rows_of(row: Mapping[str, Any], grid: Grid) -> range:
@@ -96,10 +102,21 @@ def rows_of(row: Mapping[str, Any], grid: Grid) -> range:
     return range(len(grid.tops)) if first is None else range(first, first + row["tile_rows"])
 
 
-def _size(path: str) -> tuple[int, int] | None:
-    """(height, width) by the header, which decides how full a shard gets, and nothing else."""
+def _size(path: str, limits: DecodeLimits) -> tuple[int, int] | None:
+    """(height, width) by the header, which decides how full a shard gets, and nothing else.
+
+    Most formats tell it in their first bytes; WebP and AVIF are read whole.
+    """
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            return image.height, image.width
-    except Exception:  # why it cannot be read is said by the worker that tries
+        with Path(path).open("rb") as file:
+            if header := tiff.read_header(file):
+                size = header.height, header.width
+                return size if math.prod(size) <= limits.max_pixels else None
+            file.seek(0)
+            start = file.read(_START)
+        with contextlib.suppress(RejectError):
+            return contained.image_size(start, limits)
+        is_whole = len(start) < _START
+        return None if is_whole else contained.image_size(read_bytes(path, limits), limits)
+    except (OSError, RejectError):  # why it cannot be read is said by the worker that tries
         return None

@@ -154,13 +154,13 @@ class SplitsConfig:
     pair beforehand; or fail."""
     near_duplicates: int | None = None
     """Count images as duplicates, too, whose perceptual hashes (of 64 bits) differ in so many bits
-    at most, 0 to 12; 4 finds copies that were scaled or compressed. None: exact copies alone."""
+    at most, 0 to 8; 4 finds copies that were scaled or compressed. None: exact copies alone."""
 
     def __post_init__(self) -> None:
         if self.group_pattern is not None:
             parse_group_pattern(self.group_pattern)
         if self.near_duplicates is not None:
-            require_range("--near-duplicates", self.near_duplicates, 0, 12)
+            require_range("--near-duplicates", self.near_duplicates, 0, 8)
 
     @property
     def needs_survey(self) -> bool:

@@ -86,6 +86,17 @@ def mask_rows(path: str, top: int, count: int, limits: DecodeLimits) -> NDArray[
     return _decoders.decode(Task("mask_rows", options=options), limits)
 
 
+def image_size(data: bytes, limits: DecodeLimits) -> tuple[int, int]:
+    """(height, width) of an image file by its header, orientation not applied, contained.
+
+    Raises:
+        RejectError: As `segflow.data.decode.open_image`; and `decoder_crash` or
+            `decoder_timeout`.
+    """
+    height, width = _decoders.decode(Task("size", data), limits).tolist()
+    return height, width
+
+
 def ground_resolution(source: bytes | str, limits: DecodeLimits) -> float | None:
     """`segflow.data.geotiff.ground_resolution` of a file's bytes, or a path, contained.
 
@@ -119,12 +130,24 @@ def close() -> None:
     _decoders.close()
 
 
-class _DiedError(Exception):
-    """A decoder process is gone; `returncode` is as `subprocess` gives it."""
+class _LostError(Exception):
+    """A decoder process died, or failed as no picture should make it fail: it is of no more use.
 
-    def __init__(self, returncode: int) -> None:
-        super().__init__(returncode)
-        self.returncode = returncode
+    Attributes:
+        how: Completes "the decoder".
+        died_of: The signal, if it was one.
+    """
+
+    def __init__(self, how: str, died_of: int | None = None) -> None:
+        super().__init__(how)
+        self.how, self.died_of = how, died_of
+
+
+def _death(returncode: int) -> _LostError:
+    """Of a process; `returncode` is as `subprocess` gives it."""
+    if returncode < 0:
+        return _LostError(f"died of {signal.Signals(-returncode).name}", -returncode)
+    return _LostError(f"ended with exit code {returncode}")
 
 
 class _Decoder:
@@ -158,7 +181,7 @@ class _Decoder:
         Raises:
             RejectError: The file cannot be decoded.
             OSError: It could not be read, which may pass.
-            _DiedError: The process died of it.
+            _LostError: The process died or failed of it, or of what earlier files left behind.
         """
         self.is_fresh = False
         self._memory.put(task.data)
@@ -170,8 +193,10 @@ class _Decoder:
         try:
             reply = receive(self._replies)
         except EOFError as error:
-            raise _DiedError(self._process.wait()) from error
+            raise _death(self._process.wait()) from error
         try:
+            if "failure" in reply:
+                raise _LostError(f"failed: {reply['failure']}")
             if "code" in reply:
                 raise RejectError(RejectCode(reply["code"]), reply["message"])
             if "errno" in reply:
@@ -204,35 +229,35 @@ class _Decoders:
         """Decodes in an idle decoder, or a new one.
 
         Raises:
-            RejectError: The file cannot be decoded, or kills or hangs a fresh decoder.
+            RejectError: The file cannot be decoded, or a fresh decoder dies, hangs or fails.
         """
-        decoder = self._take()
+        decoder = self._pop() or _Decoder()
         was_fresh = decoder.is_fresh
         try:
             return self._use(decoder, task, limits)
-        except _DiedError as error:
+        except _LostError as error:
             if was_fresh:
                 raise _verdict(error, limits) from error
-        try:  # another file's damage may have come to light: only a fresh decoder's death counts
+        try:  # another file's damage may have come to light: only what a fresh decoder does counts
             return self._use(_Decoder(), task, limits)
-        except _DiedError as error:
+        except _LostError as error:
             raise _verdict(error, limits) from error
 
     def close(self) -> None:
         """Ends the idle decoders."""
-        while self._idle:
-            self._idle.pop().kill()
+        while decoder := self._pop():
+            decoder.kill()
 
     def forget(self) -> None:
         """Leaves the decoders to the process that this one was forked from."""
-        while self._idle:
-            self._idle.pop().forget()
+        while decoder := self._pop():
+            decoder.forget()
 
-    def _take(self) -> _Decoder:
+    def _pop(self) -> _Decoder | None:
         try:
             return self._idle.pop()  # one step, whatever other threads do
         except IndexError:
-            return _Decoder()
+            return None
 
     def _use(self, decoder: _Decoder, task: Task, limits: DecodeLimits) -> NDArray[Any]:
         try:
@@ -247,15 +272,13 @@ class _Decoders:
         return pixels
 
 
-def _verdict(death: _DiedError, limits: DecodeLimits) -> RejectError:
-    code = death.returncode
-    if code == -signal.SIGALRM:
+def _verdict(lost: _LostError, limits: DecodeLimits) -> RejectError:
+    if lost.died_of == signal.SIGALRM:
         return RejectError(
             RejectCode.DECODER_TIMEOUT,
             f"decoding took longer than {limits.decode_seconds:g} s (--limits.decode-seconds)",
         )
-    how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    return RejectError(RejectCode.DECODER_CRASH, f"the decoder {how}")
+    return RejectError(RejectCode.DECODER_CRASH, f"the decoder {lost.how}")
 
 
 _decoders = _Decoders()

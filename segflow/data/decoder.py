@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from segflow.data import geotiff
 from segflow.data.config import DecodeLimits
-from segflow.data.decode import decode_rgb
+from segflow.data.decode import decode_rgb, open_image
 from segflow.data.handover import SharedMemory, receive, send
 from segflow.data.masks import decode_raw_mask
 from segflow.data.reading import ReadingConfig
-from segflow.errors import RejectCode, RejectError
+from segflow.errors import RejectError
 
 Decode = Callable[[bytes, DecodeLimits, Mapping[str, Any]], NDArray[Any]]
 
@@ -83,7 +83,10 @@ class _Service:
     limits: DecodeLimits = field(default_factory=DecodeLimits)
 
     def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """What to reply: the pixels' shape and dtype, or a reject's code and message."""
+        """What to reply: the pixels' shape and dtype, or a reject's code and message.
+
+        A `failure` is the decoder's own, possibly for what earlier files have left of it.
+        """
         if "limits" in request:
             self.limits = DecodeLimits(**request["limits"])
             _limit_memory(self.limits)
@@ -109,8 +112,7 @@ class _Service:
 
 
 def _failure(error: Exception) -> dict[str, Any]:
-    why = "it ran out of memory" if isinstance(error, MemoryError) else repr(error)
-    return {"code": RejectCode.DECODER_CRASH, "message": f"the decoder failed: {why}"}
+    return {"failure": "it ran out of memory" if isinstance(error, MemoryError) else repr(error)}
 
 
 def _limit_memory(limits: DecodeLimits) -> None:
@@ -127,6 +129,11 @@ def _rgb(data: bytes, limits: DecodeLimits, options: Mapping[str, Any]) -> NDArr
 
 def _mask(data: bytes, limits: DecodeLimits, _: Mapping[str, Any]) -> NDArray[Any]:
     return decode_raw_mask(data, limits)
+
+
+def _size(data: bytes, limits: DecodeLimits, _: Mapping[str, Any]) -> NDArray[Any]:
+    image = open_image(data, limits)
+    return np.array([image.height, image.width])
 
 
 def _image_rows(_: bytes, limits: DecodeLimits, options: Mapping[str, Any]) -> NDArray[Any]:
@@ -148,6 +155,7 @@ def _ground_resolution(
 _DECODERS: Mapping[str, Decode] = {
     "rgb": _rgb,
     "mask": _mask,
+    "size": _size,
     "image_rows": _image_rows,
     "mask_rows": _mask_rows,
     "ground_resolution": _ground_resolution,

@@ -27,7 +27,7 @@ from segflow.label_map import LabelMap
 
 # Distributions whose version decides a dataset's bytes.
 LIBRARIES = (
-    *("pillow", "numpy", "pyarrow", "protobuf", "pycocotools", "imagehash"),
+    *("pillow", "numpy", "pyarrow", "protobuf", "pycocotools", "imagehash", "scipy"),
     *geotiff.LIBRARIES,
 )
 

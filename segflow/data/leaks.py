@@ -19,17 +19,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 HASH_BITS = 64
-# Of an index, one row for each source image: copies left out, and of its tiles all but the first.
-ONE_EACH = "variant = 0 AND coalesce(tile_row, 0) = 0 AND coalesce(tile_column, 0) = 0"
 _PAIRS_AT_ONCE = 1024
 _LISTED_GROUPS = 100  # straddling groups that a commit record names
+
+
+def one_each(index: str) -> str:
+    """SQL of an index's rows, one for each source image: of its tiles, the first that is stored."""
+    source = (
+        "CASE WHEN tile_row IS NULL THEN key ELSE regexp_replace(key, '@r[0-9]+c[0-9]+$', '') END"
+    )
+    first = f"row_number() OVER (PARTITION BY {source} ORDER BY tile_row, tile_column) = 1"
+    return f"(SELECT * FROM {index} WHERE variant = 0 QUALIFY {first})"
 
 
 def load_sources(connection: DuckDBPyConnection, parts: Sequence[Path]) -> None:
     """Makes `sources` of the part files of a dataset's index; a picture's first tile is it."""
     connection.execute(
         'CREATE TABLE sources AS SELECT key, split, "group", image_uri, image_sha256, image_phash '
-        f"FROM read_parquet($parts, hive_partitioning = false) WHERE {ONE_EACH}",
+        f"FROM {one_each('read_parquet($parts, hive_partitioning = false)')}",
         {"parts": [glob.escape(str(part)) for part in parts]},
     )
 

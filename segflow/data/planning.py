@@ -45,19 +45,29 @@ _LISTING = pa.schema(
 # Rows come out sorted by group and hash of the key: neighbours in a folder are spread over
 # shards, and the order is the same wherever and however often the plan is made.
 _PAIR = """
-    WITH images AS (
+    WITH own AS (
+      SELECT source_group, min(shard_group) AS own_group FROM read_parquet($listing)
+      WHERE own_split AND source_group IS NOT NULL GROUP BY source_group
+    ), listed AS (  -- what has no split of its own goes where its group is
+      SELECT l.* EXCLUDE (shard_group),
+             CASE WHEN l.own_split THEN l.shard_group
+                  ELSE coalesce(own.own_group, l.shard_group) END AS shard_group
+      FROM read_parquet($listing) AS l LEFT JOIN own USING (source_group)
+    ), images AS (
       SELECT *, count(*) OVER (PARTITION BY key) AS n,
+             bool_or(code IS NOT DISTINCT FROM 'outside_root') OVER (PARTITION BY key) AS outside,
              string_agg(uri, ', ') OVER (PARTITION BY key ORDER BY uri
                ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS uris
-      FROM read_parquet($listing) WHERE role = 'image'
+      FROM listed WHERE role = 'image'
     ), masks AS (
       SELECT key, min(uri) AS uri, min(bytes) AS bytes, min(mtime_ns) AS mtime_ns,
              min(shard_group) AS shard_group, min(position) AS position,
-             min(source_group) AS source_group, min(code) AS code,
+             min(source_group) AS source_group,
+             coalesce(min(code) FILTER (code = 'outside_root'), min(code)) AS code,
              min(message) AS message, min(part) AS part, min(annotation_at) AS annotation_at,
              min(annotation_bytes) AS annotation_bytes, count(*) AS n,
              string_agg(uri, ', ' ORDER BY uri) AS uris
-      FROM read_parquet($listing) WHERE role = 'mask' GROUP BY key
+      FROM listed WHERE role = 'mask' GROUP BY key
     )
     SELECT coalesce(i.shard_group, m.shard_group) AS shard_group,
            coalesce(i.position, m.position) AS position,
@@ -68,6 +78,7 @@ _PAIR = """
            i.part AS image_part, m.part AS mask_part, i.ground_resolution,
            m.annotation_at, m.annotation_bytes,
            CASE WHEN i.uri IS NULL THEN 'missing_image'
+                WHEN i.outside OR m.code = 'outside_root' THEN 'outside_root'
                 WHEN i.n > 1 OR m.n > 1 THEN 'duplicate_key'
                 WHEN i.code IS NOT NULL THEN i.code
                 WHEN m.uri IS NULL THEN 'missing_mask'
@@ -75,6 +86,10 @@ _PAIR = """
            CASE WHEN i.uri IS NULL AND m.n > 1
                   THEN 'no image has the key ' || key || ', but several masks: ' || m.uris
                 WHEN i.uri IS NULL THEN 'no image has the key ' || key
+                WHEN i.outside AND i.code IS DISTINCT FROM 'outside_root'
+                  THEN 'another image of its key lies outside the root'
+                WHEN i.outside THEN i.message
+                WHEN m.code = 'outside_root' THEN m.message
                 WHEN i.n > 1 THEN 'images with one key: ' || i.uris
                 WHEN m.n > 1 THEN 'masks with one key: ' || m.uris
                 WHEN i.code IS NOT NULL THEN i.message
@@ -177,9 +192,8 @@ class PairPlan:
             planned = dataclasses.replace(self, judge=None, cut=None)(folder)
         if planned.notes["sources_sha256"] != there["sources_sha256"]:
             raise UsageError(
-                f"--output {output}: was made of {there['inputs']['listed']} inputs, and the "
-                f"source files have changed since ({planned.summary.rows} now); choose another "
-                "folder"
+                f"--output {output}: is complete, but its source files have changed since, or "
+                "others are there; choose another folder"
             )
 
     def _rows(self, spool: Spool) -> Iterator[dict[str, Any]]:
@@ -237,6 +251,11 @@ class PairPlan:
             )
         if not masks:
             where = self.paths.masks or self.paths.images
+            if self.paths.mask_pattern is not None:
+                raise UsageError(
+                    f"--mask-pattern {self.paths.mask_pattern}: fits no file in {where}, such as "
+                    f"{images[0]!r} (paths without extension)"
+                )
             raise UsageError(f"--masks {where}: no masks found; expected at least one")
         pairs = connection.execute(
             "SELECT count(*) FROM (SELECT DISTINCT key FROM read_parquet($1) WHERE role = 'image') "

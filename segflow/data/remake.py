@@ -51,7 +51,9 @@ def remake(dataset: Dataset, key: str, variant: int) -> Remade:
 def remake_example(dataset: Dataset, row: Mapping[str, Any]) -> Example:
     """Makes an example, augmented or not, from its row of the index and its source files.
 
-    What happened to it comes from the row's column `augmentation`; no random number is drawn.
+    What happened to it comes from the row's column `augmentation`; no random number is drawn. The
+    image is held to its recorded SHA-256; the index has none of the mask, so compare what is made
+    with what is stored, as `remake` does.
 
     Args:
         dataset: For its label map and the settings it was made with.

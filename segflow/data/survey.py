@@ -63,7 +63,6 @@ class Survey:
                 if time.monotonic() - said >= _LINE_EVERY_S:
                     said = time.monotonic()
                     console.print(f"survey: {count} pairs read")
-        contained.close()  # the launcher decodes no more
         console.print(f"survey: {count} pairs read")
 
     def _fact(self, row: Mapping[str, Any]) -> dict[str, Any] | None:

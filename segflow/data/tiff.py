@@ -2,6 +2,8 @@
 
 import io
 import math
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -9,13 +11,18 @@ from typing import BinaryIO, cast
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF, either byte order
-_LARGEST_HEADER = 64 << 20  # bytes; the offsets of a sound gigapixel take a thousandth of that
+_LARGEST_HEADER = 32 << 20  # bytes; the tables of 100 gigapixels in tiles of 256 take 24 MiB
+_MOST_ENTRIES = 512  # a sound directory has some dozens; each costs Pillow a microsecond or two
 _MOST_BANDS = 1024  # hyperspectral cameras have some hundreds; damaged headers claim 65,535
 _LARGEST_BLOCK = 96 << 20  # bytes decoded; a strip or tile is decoded as a whole
+_MOST_PIXELS = 100_000_000_000  # the largest mosaics and slides; a header may claim 2 ** 64
+_LONGEST_SIDE = 1 << 24  # pixels
 
 # TIFF 6.0 (1992); 50000 is Zstandard's registered number, 34925 LZMA's.
 _LOSSLESS = (1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000)
 _MIN_IS_BLACK, _RGB, _PALETTE, _YCBCR = 1, 2, 3, 6
+_STRIPS, _TILES = (273, 279), (324, 325)  # tags of their offsets and of their sizes
+_READ = (256, 257, 258, 259, 262, 274, 277, 278, 284, 322, 323, 339)  # below, by their values
 _PIXEL_SCALE, _TRANSFORMATION = 33550, 34264  # GeoTIFF 1.1, OGC 19-008r4
 
 
@@ -33,6 +40,7 @@ class TiffHeader:
         compression: By TIFF's numbers.
         orientation: As in EXIF, 1 to 8.
         block_bytes: Of the largest strip or tile, decoded.
+        lists_blocks: Whether it says of as many strips or tiles as its size needs where they lie.
         is_georeferenced: Whether it says where its pixels lie on the ground.
     """
 
@@ -45,6 +53,7 @@ class TiffHeader:
     compression: int
     orientation: int
     block_bytes: int
+    lists_blocks: bool
     is_georeferenced: bool
 
     @property
@@ -54,8 +63,10 @@ class TiffHeader:
 
     @property
     def can_be_windowed(self) -> bool:
-        """Whether its strips or tiles are small enough to be decoded one by one."""
-        return self.block_bytes <= _LARGEST_BLOCK
+        """Whether its strips or tiles are all there and small enough to be decoded one by one."""
+        is_sound = self.lists_blocks and max(self.height, self.width) <= _LONGEST_SIDE
+        is_sound = is_sound and self.height * self.width <= _MOST_PIXELS
+        return is_sound and self.block_bytes <= _LARGEST_BLOCK
 
     def problem(self, depths: tuple[int, ...]) -> str | None:
         """Why its bands cannot be taken as they are stored; `depths` are the bits allowed."""
@@ -103,25 +114,44 @@ def read_header(file: BinaryIO) -> TiffHeader | None:
         if start[2:3] == b"+" or start[3:4] == b"+":
             start += bounded.read(8)
         directory = ImageFileDirectory_v2(start)
+        counts = _counts(bounded, start, directory.next)
         bounded.seek(directory.next)
         directory.load(cast(BinaryIO, bounded))
-        return _header(directory)
+        return _header(directory, counts)
     except Exception:  # whatever a damaged directory leads Pillow to
         return None
 
 
-def _header(tags: ImageFileDirectory_v2) -> TiffHeader | None:
+def _counts(file: "_Bounded", start: bytes, offset: int) -> Mapping[int, int]:
+    """How many values each tag of a directory has, as its entries say; none is read."""
+    order, is_big = "<" if start[:2] == b"II" else ">", b"+" in start[2:4]
+    head, entry = (f"{order}Q", f"{order}HHQ8x") if is_big else (f"{order}H", f"{order}HHI4x")
+    file.seek(offset)
+    (entries,) = struct.unpack(head, file.read(struct.calcsize(head)))
+    if entries > _MOST_ENTRIES:
+        raise ValueError("a directory larger than any sound one")
+    data = file.read(entries * struct.calcsize(entry))
+    counts = {tag: count for tag, _, count in struct.iter_unpack(entry, data)}
+    if len(counts) < entries:
+        raise ValueError("a directory that holds a tag twice")
+    if max(counts.get(tag, 0) for tag in _READ) > _MOST_BANDS:
+        raise ValueError("a tag of more values than any picture has bands")
+    return counts
+
+
+def _header(tags: ImageFileDirectory_v2, counts: Mapping[int, int]) -> TiffHeader | None:
     height, width, bands = int(tags[257]), int(tags[256]), int(tags.get(277, 1))
     bits = set(tags.get(258, (1,)))
     formats = set(tags.get(339, (1,)))
     if min(height, width, bands) < 1 or bands > _MOST_BANDS:
         return None
     depth = int(bits.pop()) if len(bits) == 1 else 0
-    chunky = bands if int(tags.get(284, 1)) == 1 else 1
-    if 322 in tags:
-        block = int(tags[322]) * int(tags[323])
-    else:
-        block = width * min(height, int(tags.get(278, height)))
+    is_chunky, is_tiled = int(tags.get(284, 1)) == 1, 322 in tags
+    across, down = width, min(height, int(tags.get(278, height)))
+    if is_tiled:
+        across, down = int(tags[322]), int(tags[323])
+    blocks = math.ceil(width / across) * math.ceil(height / down) * (1 if is_chunky else bands)
+    offsets, sizes = _TILES if is_tiled else _STRIPS
     return TiffHeader(
         height=height,
         width=width,
@@ -131,7 +161,8 @@ def _header(tags: ImageFileDirectory_v2) -> TiffHeader | None:
         photometric=int(tags.get(262, -1)),
         compression=int(tags.get(259, 1)),
         orientation=int(tags.get(274, 1)),
-        block_bytes=block * chunky * math.ceil(max(depth, 1) / 8),
+        block_bytes=across * down * (bands if is_chunky else 1) * math.ceil(max(depth, 1) / 8),
+        lists_blocks=min(counts.get(offsets, 0), counts.get(sizes, 0)) >= blocks,
         is_georeferenced=_PIXEL_SCALE in tags or _TRANSFORMATION in tags,
     )
 

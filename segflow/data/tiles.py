@@ -71,4 +71,6 @@ def starts(length: int, tile: int, overlap: int, edge: EdgeRule) -> Sequence[int
     whole = range(0, rest + 1, step)
     if edge == "drop" or whole[-1] == rest or length <= tile:
         return whole
-    return [*whole, rest if edge == "shift" else whole[-1] + step]
+    if edge == "pad":
+        return range(0, whole[-1] + step + 1, step)
+    return [*whole, rest]

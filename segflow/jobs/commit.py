@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from segflow.jobs.output import merge_sums
 from segflow.jobs.run import RUNS_FOLDER, Run
 
 COMMITTED, OVER_BUDGET = "committed", "over_budget"
+_COMMITTED, _DISCARDED = "committed", "discarded"  # fates of a run
 
 _Record = dict[str, Any]
 
@@ -93,25 +94,38 @@ def discard(job: Job, run: Run, kept: Run) -> None:
     """Removes a run that will not be gone on with, and what a cut-off commit has published of it.
 
     Only before `kept`, the run that takes its place, publishes. A run that is committed, or
-    whose place a third one is taking, is left alone.
+    whose place a third one is taking, is left alone; one about to be committed is committed.
+    Cut off, this can be done again.
     """
     claim = _claim_path(job, run)
     if not storage.put_if_absent(claim, kept.name.encode()):
         if _read(claim) not in (run.name, kept.name):
             return
-        # A pipeline that outlived its launcher looks at it before it puts the record.
         storage.put(claim, kept.name.encode())
-    files = list(_recorded_files(run))
-    if _committed_run(job, run) is None:
-        _unpublish(files)
-    if is_committed(job, run):  # it was quicker
-        for staged, final in files:
-            storage.publish(staged, final)
+    if not _settle(run, _DISCARDED):
+        claim.unlink(missing_ok=True)
+        commit(job, run)
     elif _committed_run(job, run) is None:
-        # Last, or nobody would know what to take back after a cut.
+        _unpublish(_recorded_files(run))
         (run.folder / "run.json").unlink(missing_ok=True)  # without it, nobody goes on with it
         shutil.rmtree(run.folder, ignore_errors=True)
+    else:
+        _fate_path(run).unlink(missing_ok=True)
     claim.unlink(missing_ok=True)
+
+
+def _settle(run: Run, fate: str) -> bool:
+    """Decides once for all whether a run is committed or discarded; whether it is `fate`.
+
+    A pipeline may outlive its launcher, and be about to commit when a new launcher discards.
+    """
+    path = _fate_path(run)
+    return storage.put_if_absent(path, fate.encode()) or _read(path) == fate
+
+
+def _fate_path(run: Run) -> Path:
+    # Outside the run's folder: it must be there when that is gone.
+    return Path(run.output) / RUNS_FOLDER / f"fate-{run.name}"
 
 
 def _recorded_files(run: Run) -> Iterator[tuple[Path, Path]]:
@@ -119,7 +133,7 @@ def _recorded_files(run: Run) -> Iterator[tuple[Path, Path]]:
         yield from _files(run, storage.read_json(run.folder / "records" / name))
 
 
-def _unpublish(files: Sequence[tuple[Path, Path]]) -> None:
+def _unpublish(files: Iterable[tuple[Path, Path]]) -> None:
     for staged, final in files:
         if final.exists():
             storage.publish(final, staged)
@@ -132,10 +146,14 @@ def _publish(job: Job, run: Run, records: Sequence[_Record], totals: Totals) -> 
     for record in records:
         for staged, final in _files(run, record):
             storage.publish(staged, final)
-    if (holder := _read(claim)) != run.name:  # see `discard`
+    content = storage.to_json(job.record(run, totals))  # it may take minutes
+    if not _settle(run, _COMMITTED):
+        holder = _read(claim)
+        if holder in (None, run.name):  # nobody else has published under these names
+            _unpublish(file for r in records for file in _files(run, r))
         raise _taken(run, holder)
-    path = Path(run.output) / job.record_path(run)
-    storage.put_if_absent(path, storage.to_json(job.record(run, totals)))
+    storage.put_if_absent(Path(run.output) / job.record_path(run), content)
+    _fate_path(run).unlink(missing_ok=True)  # the record says it from here on
     job.after_commit(run)
     shutil.rmtree(run.folder / "staging", ignore_errors=True)
     claim.unlink(missing_ok=True)

@@ -65,6 +65,7 @@ class _FinishShard(beam.DoFn):
         self._found = Metrics.counter(namespace, "shards_found")
 
     def setup(self) -> None:
+        self._run.require_versions()
         self._work = self._job.open()
 
     def process(self, element: tuple[int, object]) -> Iterator[ShardResult]:

@@ -14,13 +14,14 @@ import functools
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from segflow import storage
-from segflow.errors import RejectCode
+from segflow.errors import JobError, RejectCode
 
 RUNS_FOLDER = "_runs"  # readers skip names that start with an underscore
 _START = "%Y%m%dT%H%M%S.%fZ"
@@ -95,6 +96,23 @@ class Run:
                 return Shard(index, group, index - first, count)
             first += count
         raise IndexError(f"run {self.name} has {first} shards, no shard {index}")
+
+    def require_versions(self) -> None:
+        """Checks that this process has the libraries that the run was planned with.
+
+        Raises:
+            JobError: It has others, which may make other bytes.
+        """
+        for name, planned in self.versions.items():
+            try:
+                found = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                found = "none"
+            if found != planned:
+                raise JobError(
+                    f"run {self.name}: planned with {name} {planned}, this worker has {found}; "
+                    "give launcher and workers the same versions"
+                )
 
     def rows(self, index: int) -> list[dict[str, Any]]:
         """The plan's rows of shard `index`, in order."""

@@ -140,11 +140,11 @@ class LabelPlan:
         if paths and record["config"]["limits"] != self.limits:
             connection.execute(
                 "DELETE FROM done WHERE run = $run AND image_uri IN "
-                "(SELECT image_uri FROM read_parquet($parts) WHERE code = $code)",
+                "(SELECT image_uri FROM read_parquet($parts) WHERE code IN $codes)",
                 {
                     "run": record["run"],
                     "parts": [str(self.output / path) for path in paths],
-                    "code": RejectCode.TOO_LARGE,
+                    "codes": [RejectCode.TOO_LARGE, RejectCode.DECODER_TIMEOUT],
                 },
             )
 

@@ -82,7 +82,7 @@ def find(opened: Tables, dataset: Dataset) -> Leaks:
     splits = list(dataset.splits)
     opened.execute(
         'CREATE TABLE sources AS SELECT key, split, "group", image_uri, image_sha256, '
-        f"image_phash, shard, position FROM index WHERE {leaks.ONE_EACH}"
+        f"image_phash, shard, position FROM {leaks.one_each('index')}"
     )
     groups = leaks.straddling_groups(opened.connection)
     exact = _copies(opened, dataset, splits, None)

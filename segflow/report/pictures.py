@@ -160,8 +160,9 @@ def _stripe(pixels: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[np.uint8]
 
 def _jpeg(pixels: NDArray[np.uint8], alt: str, label: str) -> Picture:
     buffer = io.BytesIO()
-    # 4:4:4: halved chroma would smear the outlines of neighbouring classes.
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=85, subsampling=0, optimize=True)
+    # 4:4:4: halved chroma would smear the outlines of neighbouring classes. Not optimized: Pillow
+    # then needs room for the whole file beforehand, and guesses too little for noise.
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=85, subsampling=0)
     data = base64.b64encode(buffer.getvalue()).decode()
     height, width = pixels.shape[:2]
     return Picture(f"data:image/jpeg;base64,{data}", alt, label, width, height)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segflow.data.leaks import ONE_EACH
+from segflow.data.leaks import one_each
 from segflow.report.sections import Cell, grid
 from segflow.report.tables import Tables
 
@@ -66,8 +66,8 @@ class Odd:
 def sizes(opened: Tables) -> Sizes | None:
     """The sizes of the source images, each image once; None if there is none."""
     rows = opened.rows(
-        "SELECT source_height AS height, source_width AS width, count(*) AS images FROM index "
-        f"WHERE {ONE_EACH} GROUP BY ALL ORDER BY images DESC, height, width"
+        "SELECT source_height AS height, source_width AS width, count(*) AS images "
+        f"FROM {one_each('index')} GROUP BY ALL ORDER BY images DESC, height, width"
     )
     if not rows:
         return None

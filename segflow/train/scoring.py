@@ -72,6 +72,8 @@ def score_split(
             example = ScoredExample(scores.mean_iou(confusion), key, image, truth, prediction)
             best = heapq.nlargest(_EXAMPLES_SHOWN, [*best, example])
             worst = heapq.nsmallest(_EXAMPLES_SHOWN, [*worst, example])
+    ranked = len({example.key for example in (*best, *worst)})
+    best = best[: (ranked + 1) // 2]  # of few, half are the worst
     shown = {example.key for example in best}
     return SplitScores(total, best, [e for e in worst if e.key not in shown])
 

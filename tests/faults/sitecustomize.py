@@ -32,6 +32,7 @@ def _devour() -> None:
 
 _FAULTS = {b"CRASH": _crash, b"ABORT": _abort, b"HANG": _hang, b"DEVOUR": _devour}
 _PASSED = b"LATE"  # crashes a decoder that has decoded before, as damage done earlier would
+_CRAMPED = b"CRAMPED"  # finds no memory in a decoder that has decoded before
 _ODD = b"RAISE"  # opens as something that raises where no picture does
 
 if "segflow.data.decoder" in sys.orig_argv:
@@ -45,8 +46,11 @@ if "segflow.data.decoder" in sys.orig_argv:
         for word, fault in _FAULTS.items():
             if start.startswith(word):
                 fault()
-        if next(_opened) and start.startswith(_PASSED):
+        was_used = next(_opened) > 0
+        if was_used and start.startswith(_PASSED):
             _crash()
+        if was_used and start.startswith(_CRAMPED):
+            raise MemoryError
         if start.startswith(_ODD):
             return SimpleNamespace(size=(1, 1), format="PNG", load=dict, getexif=dict)
         return _open(file, *rest, **named)

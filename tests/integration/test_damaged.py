@@ -255,4 +255,4 @@ def test_an_evaluation_of_data_that_has_changed_is_not_called_complete(
     pairs.add("third")
     ran = run_here(capfd, "evaluate", *flags)
     assert ran.code == 2
-    assert "was made of 2 inputs, and the source files have changed since (3 now)" in ran.line
+    assert "is complete, but its source files have changed since, or others are there" in ran.line

@@ -53,13 +53,14 @@ def test_a_manifest_that_points_outside(pairs, tmp_path, capfd, root):
     ]
     rows += [{"image": f"images/pair-{i}.png", "mask": f"masks/pair-{i}.png"} for i in range(4)]
     rows += [{"key": "mask-up", "image": "images/pair-0.png", "mask": "../secret-mask.png"}]
+    rows += [{"key": "twice", "image": "../secret.png", "mask": "masks/pair-0.png"}] * 2
     rows[4]["mask"] = str(tmp_path / "secret-mask.png")
     changes = {"images": _list(pairs, rows), "masks": None, "root": root and pairs.folder}
 
     ran = run_here(capfd, "ingest", *pairs.flags(tmp_path / "out", **changes))
 
     assert (ran.code, ran.errors) == (0, [])
-    outside = dict.fromkeys((*entries, "mask-up"), "outside_root")
+    outside = dict.fromkeys((*entries, "mask-up", "twice"), "outside_root")
     if root is None:
         del outside["absolute"]  # taken as written
     assert _codes(tmp_path / "out") == outside

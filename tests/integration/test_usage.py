@@ -38,6 +38,7 @@ MISTAKES = [
     ("evaluate", [MODEL, IMAGES], "give --masks for pairs of files, or --layout"),
     ("evaluate", [MODEL, IMAGES, "--masks={folder}/no"], "--masks {folder}/no: no such folder"),
     ("evaluate", [MODEL, IMAGES, "--masks={folder}/empty"], "no masks found; expected at least"),
+    ("evaluate", [MODEL, IMAGES, "--mask-pattern=(.+)_gt"], "--mask-pattern (.+)_gt: fits no file"),
     ("train", [DATASET, "--batch-size=2"], "no examples in a split 'val'"),
     ("train", [DATASET, "--architecture=vgg"], "vgg"),
     ("train", [DATASET, "--loss=ce+lovacz"], "--loss 'ce+lovacz': 'lovacz' is no loss; write"),

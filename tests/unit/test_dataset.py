@@ -227,14 +227,31 @@ def _with_pixels(folder: Path, class_pixels: dict[str, int], ignored: int) -> Da
     return Dataset.load(folder)
 
 
+def test_ignored_pixels_of_ingest_itself_are_not_blamed_on_the_masks(folder):
+    record = copy.deepcopy(RECORD)
+    for name, split in record["splits"].items():
+        split |= {"class_pixels": {"0": 30}, "ignored_pixels": 10 if name == "train" else 0}
+        split["sources"] = split["examples"] - (name == "train")  # one is an augmented copy
+    (folder / "dataset.json").write_text(json.dumps(record))
+    assert "ignored" not in Dataset.load(folder).warnings()[0]
+
+    record = {**copy.deepcopy(RECORD), "resize": "letterbox"}
+    for split in record["splits"].values():
+        split |= {"class_pixels": {"0": 30}, "ignored_pixels": 10}
+    (folder / "dataset.json").write_text(json.dumps(record))
+    assert "ignored" not in Dataset.load(folder).warnings()[0]
+
+
 def test_a_class_that_all_masks_lack_is_a_warning(folder):
-    assert Dataset.load(folder).warnings() == []
+    (empty,) = Dataset.load(folder).warnings()
+    assert empty.startswith("warning: no example in 'test'; with few images, give larger shares")
     assert _with_pixels(folder, {"0": 30, "1": 0}, 0).warnings() == [
-        "warning: no mask has a pixel of 'road'"
+        "warning: no mask has a pixel of 'road'",
+        empty,
     ]
 
 
 def test_a_foreground_of_the_ignored_value_is_a_warning_that_says_how_to_keep_it(folder):
-    (line,) = _with_pixels(folder, {"0": 30, "1": 0}, 10).warnings()
+    line, _ = _with_pixels(folder, {"0": 30, "1": 0}, 10).warnings()
     assert "'road', and 25.0% of all pixels are ignored (ignore_id 255)" in line
     assert line.endswith('give the class "raw_ids": [255] in the label map')

@@ -253,6 +253,15 @@ def test_ignored_values_and_colours_lead_to_the_ignore_id_and_survive_json():
     assert label_map.to_dict() == data
 
 
+def test_invented_colours_are_unlike_the_given_ones():
+    label_map = _map(
+        {"id": 0, "name": "background"}, {"id": 1, "name": "disc", "color": [255, 0, 0]}
+    )
+    background, disc = label_map.palette().astype(float)
+    assert disc.tolist() == [255, 0, 0]
+    assert np.linalg.norm(background - disc) > 90
+
+
 def test_a_threshold_survives_json():
     label_map = LabelMap((LabelClass(0, "a"), LabelClass(1, "b")), threshold=128)
     assert LabelMap.from_dict(json.loads(json.dumps(label_map.to_dict()))) == label_map

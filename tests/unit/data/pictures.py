@@ -106,6 +106,21 @@ def tiff(
     return start + directory + bytes(4) + values + data
 
 
+def claiming_tiff(
+    height: int, width: int, tile: int = 256, blocks: int = 1, planes: int = 1
+) -> io.BytesIO:
+    """A TIFF of square tiles that lists so many `blocks`, all of them at one place."""
+    tags = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 277: planes, 284: 2}
+    tags |= {322: tile, 323: tile, 324: 0, 325: 0}
+    tables = 8 + 2 + 12 * len(tags) + 4
+    data = struct.pack("<4sIH", b"II*\0", 8, len(tags))
+    for tag, value in tags.items():
+        lists_blocks = tag in (324, 325) and blocks > 1
+        entry = (blocks, tables) if lists_blocks else (1, value)
+        data += struct.pack("<HHII", tag, 4, *entry)
+    return io.BytesIO(data + bytes(4) + bytes(4 * blocks))
+
+
 def bmp(size: tuple[int, int], bits: int, palette: Sequence[int], rows: Sequence[bytes]) -> bytes:
     """An uncompressed BMP of grey `palette` entries; `rows` from top to bottom, packed."""
     colors = b"".join(bytes([grey, grey, grey, 0]) for grey in palette)

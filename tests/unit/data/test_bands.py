@@ -1,17 +1,23 @@
 """Giants in the plan: cut between rows of tiles, and nothing else is."""
 
+import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from segflow import hashing
 from segflow.data.bands import BandCutter, rows_of, windowed_header
 from segflow.data.config import DecodeLimits, ExampleConfig
+from segflow.data.decode import decode_rgb
 from segflow.data.tiles import Grid, TileConfig
+from segflow.errors import RejectCode, RejectError
 from tests import giants
-from tests.unit.data.pictures import encode, photo
+from tests.unit.data.pictures import claiming_tiff, encode, photo
 
 LIMITS = DecodeLimits(max_pixels=10_000)
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
@@ -74,6 +80,60 @@ def test_what_cannot_be_read_or_must_not_be_is_left_to_the_worker(tmp_path, gian
     for path, code in ((broken, None), (tmp_path / "none.tif", None), (giant, "outside_root")):
         (row,) = _cut(path, _config(), tiles_per_shard=1, code=code)
         assert (row["examples"], row["first_tile_row"]) == (1, None)
+
+
+def test_bands_are_made_as_they_are_taken(monkeypatch, giant):
+    monkeypatch.setattr("segflow.data.bands.ROWS_AT_ONCE", 3)
+    row = {"key": "a", "image_uri": str(giant), "weight": 1, "shard_group": "train", "code": None}
+    cut = BandCutter(_config(), lambda split: 1)([pa.RecordBatch.from_pylist([row])])
+
+    batches = list(cut)
+
+    assert [batch.num_rows for batch in batches] == [3, 3, 1]
+    assert pa.Table.from_batches(batches)["first_tile_row"].to_pylist() == list(range(7))
+
+
+@pytest.mark.timeout(20)
+def test_a_header_that_claims_anything_makes_one_row(tmp_path):
+    data = claiming_tiff(4_294_967_295, 4_294_967_295).getvalue()
+    (tmp_path / "a.tif").write_bytes(data)
+
+    (row,) = _cut(tmp_path / "a.tif", _config(), tiles_per_shard=1)
+
+    assert (row["examples"], row["first_tile_row"]) == (1, None)
+    with pytest.raises(RejectError) as caught:  # as the worker then will
+        decode_rgb(data, LIMITS)
+    assert caught.value.code == RejectCode.TOO_LARGE
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF", "JPEG", "JPEG2000", "TIFF"])
+@pytest.mark.parametrize("height", [65, 640])  # which 64 KiB hold, or not
+def test_tiles_are_counted_in_every_format(tmp_path, kind, height):
+    path = tmp_path / "a"
+    noise = np.random.default_rng(0).integers(0, 256, (height, 320, 3), np.uint8)
+    path.write_bytes(encode(noise, kind))
+
+    (row,) = _cut(path, _config(limits=DecodeLimits()), tiles_per_shard=1)
+
+    assert row["examples"] == -(-height // 32) * 10
+
+
+def test_headers_are_read_where_they_can_do_no_harm_and_under_the_cap_of_bytes(
+    tmp_path, monkeypatch
+):
+    for name, data in (("small", encode(photo(65, 64), "WEBP")), ("sparse", b"RIFF")):
+        (tmp_path / name).write_bytes(data)
+    os.truncate(tmp_path / "sparse", 1 << 40)
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("opened in the launcher")
+
+    monkeypatch.setattr(Image, "open", fail)
+
+    for name, examples in (("small", 6), ("sparse", 1)):
+        (row,) = _cut(tmp_path / name, _config(limits=DecodeLimits(max_bytes=1 << 20)), 1)
+        assert row["examples"] == examples
+    assert not [child for child in psutil.Process().children() if "decoder" in str(child.cmdline())]
 
 
 @pytest.mark.parametrize(

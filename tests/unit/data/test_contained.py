@@ -106,10 +106,11 @@ def test_a_fault_of_the_decoder_costs_that_file_only(ill, data, code, message):
     np.testing.assert_array_equal(contained.decode_rgb(sound, LIMITS), photo())
 
 
-def test_damage_that_an_earlier_file_did_is_not_blamed_on_a_later_one(ill):
+@pytest.mark.parametrize("data", [b"LATE", b"CRAMPED"])
+def test_damage_that_an_earlier_file_did_is_not_blamed_on_a_later_one(ill, data):
     contained.decode_rgb(encode(photo(), "PNG"), LIMITS)
 
-    assert _refused(b"LATE").code == RejectCode.UNREADABLE  # which it is
+    assert _refused(data).code == RejectCode.UNREADABLE  # which it is
 
 
 def test_a_decoder_killed_from_outside_costs_nothing():
@@ -141,6 +142,20 @@ def test_closing_leaves_no_process_and_the_next_file_starts_one():
     assert _decoders() == []
     contained.decode_rgb(encode(photo(), "PNG"), LIMITS)
     assert len(_decoders()) == 1
+
+
+@pytest.mark.parametrize("end", ["close", "forget"])
+def test_decoders_that_another_thread_takes_meanwhile_are_no_fault(end):
+    class Raced(list[object]):
+        """Looks full to the one who asks, and is empty when they take."""
+
+        def __len__(self) -> int:
+            return 1
+
+    decoders = contained._Decoders()
+    decoders._idle = Raced()
+
+    getattr(decoders, end)()
 
 
 _HANGING = """

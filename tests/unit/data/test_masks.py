@@ -60,8 +60,8 @@ def test_a_threshold_parts_greys(as_colours):
 
 
 def test_above_and_below_a_threshold_some_values_may_not_count():
-    label_map = LabelMap(TWO, threshold=300, ignore_raw_ids=(7, 65535))
-    data = encode(np.array([[7, 8, 300, 65535]], np.uint16), "PNG")
+    label_map = LabelMap(TWO, threshold=300, ignore_raw_ids=(0, 65535))
+    data = encode(np.array([[0, 8, 300, 65535]], np.uint16), "PNG")
 
     assert decode_mask(data, label_map, LIMITS).tolist() == [[255, 0, 1, 255]]
 

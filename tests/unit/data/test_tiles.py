@@ -1,5 +1,7 @@
 """Where tiles lie: nothing is missed, nothing lies outside but where padding is asked for."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -62,6 +64,15 @@ def test_only_one_tile_at_most_is_padded_and_none_is_all_padding(side):
 )
 def test_a_side_of_25_in_tiles_of_10_that_overlap_by_2(edge, expected):
     assert list(starts(25, 10, 2, edge)) == expected
+
+
+@pytest.mark.parametrize("edge", ["pad", "drop"])
+def test_tiles_are_counted_without_a_list_of_them(edge):
+    tracemalloc.start()
+    grid = Grid.over((10**9, 10**9), (32, 31), TileConfig(edge=edge))
+    assert grid.count == 31_250_000 * (32_258_065 - (edge == "drop"))
+    assert tracemalloc.get_traced_memory()[1] < 10_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("edge", ["pad", "shift", "drop"])

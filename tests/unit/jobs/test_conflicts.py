@@ -93,26 +93,48 @@ def test_a_discard_that_was_cut_off_can_be_done_again(tmp_path, cut_off, moment)
     assert visible(tmp_path).keys() == {"data/part-00000.txt", RECORD, "derived.txt"}
 
 
-def test_a_pipeline_whose_run_is_discarded_while_it_publishes_does_not_commit(
-    tmp_path, monkeypatch
-):
+@pytest.mark.parametrize("moment", ["publish", "record"])
+def test_a_pipeline_whose_run_is_discarded_meanwhile_does_not_commit(tmp_path, monkeypatch, moment):
     given_up, other = finished(tmp_path), finished(tmp_path, [row(1), row(2)])
-    publish, calls = storage.publish, []
+    owner = storage if moment == "publish" else TallyJob
+    undisturbed, calls = getattr(owner, moment), []
 
-    def publish_and_be_disturbed(*arguments: object) -> None:
-        publish(*arguments)
+    def disturbed(*arguments: object) -> object:
+        result = undisturbed(*arguments)
         calls.append(arguments)
         if len(calls) == 1:
             discard(ALL, given_up, other)
+        return result
 
-    monkeypatch.setattr(storage, "publish", publish_and_be_disturbed)
+    monkeypatch.setattr(owner, moment, disturbed)
     with pytest.raises((JobError, FileNotFoundError)):
         commit(ALL, given_up)
-    monkeypatch.setattr(storage, "publish", publish)
+    monkeypatch.setattr(owner, moment, undisturbed)
 
-    assert not (tmp_path / RECORD).exists()
+    assert visible(tmp_path) == {}
     assert commit(ALL, other).status == COMMITTED
     assert storage.read_json(tmp_path / RECORD)["run"] == other.name
+    assert visible(tmp_path).keys() == {"data/part-00000.txt", RECORD, "derived.txt"}
+
+
+def test_a_run_whose_commit_is_decided_is_committed_and_not_discarded(tmp_path, monkeypatch):
+    decided, other = finished(tmp_path), finished(tmp_path, [row(1), row(2)])
+    put_if_absent = storage.put_if_absent
+
+    def cut_off_before_the_record(path, data):
+        if str(path).endswith(RECORD) and "claim" not in str(path):
+            raise CutOffError
+        return put_if_absent(path, data)
+
+    monkeypatch.setattr(storage, "put_if_absent", cut_off_before_the_record)
+    with pytest.raises(CutOffError):
+        commit(ALL, decided)
+    monkeypatch.setattr(storage, "put_if_absent", put_if_absent)
+
+    discard(ALL, decided, other)
+
+    require_whole(tmp_path)
+    assert storage.read_json(tmp_path / RECORD)["run"] == decided.name
 
 
 def test_a_run_that_commits_while_it_is_discarded_stays_whole(tmp_path, monkeypatch):

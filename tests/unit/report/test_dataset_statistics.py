@@ -25,7 +25,7 @@ COLUMNS = {
 def _opened(folder: Path, rows: list[dict]):
     (folder / "index").mkdir()
     defaults = {"variant": 0, "split": "train", "shard": "s", "position": 0}
-    defaults |= {"tile_row": 0, "tile_column": 0}
+    defaults |= {"tile_row": None, "tile_column": None}
     filled = [{"key": str(i), "position": i, **defaults, **row} for i, row in enumerate(rows)]
     for position, row in enumerate(filled):
         row["position"] = position
@@ -38,15 +38,17 @@ def test_sizes_are_counted_once_a_source(tmp_path):
     rows = [
         {"source_height": h, "source_width": w, "variant": v} for h, w in found for v in (0, 1, 2)
     ]
-    tiles = [{"tile_row": row, "tile_column": column} for row in (0, 1) for column in (0, 1)]
-    rows += [{"source_height": 10, "source_width": 20} | tile for tile in tiles[1:]]
+    # A fourth picture of that size in tiles, the first of them rejected.
+    for row, column in ((0, 1), (1, 0), (1, 1)):
+        tile = {"tile_row": row, "tile_column": column, "key": f"big@r{row:04d}c{column:04d}"}
+        rows.append({"source_height": 10, "source_width": 20} | tile)
 
     with _opened(tmp_path, rows) as opened:
         sizes = statistics.sizes(opened)
 
     assert sizes is not None
-    assert (sizes.frequent[0].size, sizes.frequent[0].images) == ((10, 20), 3)
-    assert sizes.frequent[0].share == 3 / 13
+    assert (sizes.frequent[0].size, sizes.frequent[0].images) == ((10, 20), 4)
+    assert sizes.frequent[0].share == 4 / 14
     assert (len(sizes.frequent), sizes.others) == (8, 3)
     assert (sizes.smallest, sizes.largest) == ((5, 5), (20, 10))
 

@@ -88,3 +88,8 @@ def test_comparison_shows_image_truth_prediction_and_errors() -> None:
     card = pictures.comparison("a <b>", ["mIoU 1"], _grey(8, 8), ids, ids, _MAP)
     assert [p.label for p in card.pictures] == ["image", "truth", "prediction", "errors"]
     assert all("a <b>" in p.alt for p in card.pictures)
+
+
+def test_noise_can_be_shown():
+    noise = np.random.default_rng(0).integers(0, 256, (200, 220, 3), np.uint8)
+    assert pictures.photo(noise, "noise", "", 220).src.startswith("data:image/jpeg")

@@ -8,6 +8,7 @@ import pytest
 
 from segflow.data.layouts import SourcePaths, find_layout
 from segflow.data.layouts.manifest import Manifest
+from segflow.data.planning import PairPlan
 from segflow.errors import UsageError
 from tests.unit.data.layouts import trees
 
@@ -58,6 +59,28 @@ def test_a_column_names_the_groups(data, tmp_path, kind):
         "photos/b": "p1",
         "photos/c": None,
     }
+
+
+def test_what_has_no_split_goes_where_its_group_is(tmp_path):
+    names = [f"{kind}/{i}.png" for kind in ("photos", "masks") for i in range(40)]
+    data = trees.draw(tmp_path / "data", tuple(names))
+    rows = [
+        {
+            **{"image": f"photos/{i}.png", "mask": f"masks/{i}.png", "group": f"g{i % 10}"},
+            "split": "val" if i < 10 else None,
+        }
+        for i in range(40)
+    ]
+    (tmp_path / "out").mkdir()
+    planned = PairPlan(
+        layout=Manifest(),
+        paths=SourcePaths(str(_list(data, "jsonl", rows))),
+        seed=0,
+        shares={"train": 0.5, "val": 0.5},
+        rows_per_shard=lambda _: 100,
+    )(tmp_path / "out")
+
+    assert planned.summary.groups == {"val": 1}
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
