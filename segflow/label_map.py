@@ -242,8 +242,8 @@ def _read_class(entry: Any, source: str) -> LabelClass:
     unknown = sorted(set(entry) - set(_CLASS_KEYS))
     if unknown:
         raise UsageError(
-            f"{source}: class {entry.get('name', entry.get('id'))!r} has the unknown key {unknown[0]!r}; "
-            f"known: {', '.join(_CLASS_KEYS)}"
+            f"{source}: class {entry.get('name', entry.get('id'))!r} has the unknown key "
+            f"{unknown[0]!r}; known: {', '.join(_CLASS_KEYS)}"
         )
     name = entry.get("name")
     if not _is_int(entry.get("id")) or not isinstance(name, str) or not name.strip():
