@@ -6,12 +6,14 @@ and are replaced when they die.
 """
 
 import atexit
+import contextlib
+import errno
 import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -68,30 +70,31 @@ def image_rows(
     """`segflow.data.geotiff.image_rows`, contained: uint8 [count, width, 3].
 
     Raises:
-        RejectError: As there; and `decoder_crash` or `decoder_timeout`.
-        OSError: The storage failed in a way that may pass.
+        RejectError: As there; `decoder_crash`, `decoder_timeout`; `source_changed`: it is gone.
+        OSError: The storage failed in a way that may pass, or did not answer.
     """
     options = {"path": path, "top": top, "count": count, "reading": reading.to_dict()}
-    return _decoders.decode(Task("image_rows", options=options), limits)
+    with _gone_is_changed():
+        return _decoders.decode(Task("image_rows", options=options), limits)
 
 
 def mask_rows(path: str, top: int, count: int, limits: DecodeLimits) -> NDArray[Any]:
     """`segflow.data.geotiff.mask_rows`, contained: [count, width], or [count, width, 3].
 
     Raises:
-        RejectError: As there; and `decoder_crash` or `decoder_timeout`.
-        OSError: The storage failed in a way that may pass.
+        RejectError: As there; `decoder_crash`, `decoder_timeout`; `source_changed`: it is gone.
+        OSError: The storage failed in a way that may pass, or did not answer.
     """
-    options = {"path": path, "top": top, "count": count}
-    return _decoders.decode(Task("mask_rows", options=options), limits)
+    with _gone_is_changed():
+        task = Task("mask_rows", options={"path": path, "top": top, "count": count})
+        return _decoders.decode(task, limits)
 
 
 def image_size(data: bytes, limits: DecodeLimits) -> tuple[int, int]:
-    """(height, width) of an image file by its header, orientation not applied, contained.
+    """(height, width) by a file's header, as `segflow.data.decode.open_image` finds it, contained.
 
     Raises:
-        RejectError: As `segflow.data.decode.open_image`; and `decoder_crash` or
-            `decoder_timeout`.
+        RejectError: As there; and `decoder_crash` or `decoder_timeout`.
     """
     height, width = _decoders.decode(Task("size", data), limits).tolist()
     return height, width
@@ -101,13 +104,24 @@ def ground_resolution(source: bytes | str, limits: DecodeLimits) -> float | None
     """`segflow.data.geotiff.ground_resolution` of a file's bytes, or a path, contained.
 
     Raises:
-        RejectError: `decoder_crash` or `decoder_timeout`.
+        RejectError: `decoder_crash`, `decoder_timeout`; `source_changed`: the path is gone.
+        OSError: The storage failed in a way that may pass, or did not answer.
     """
-    if not is_georeferenced(source):  # the most: spares a turn of the decoder
-        return None
-    data, options = (b"", {"path": source}) if isinstance(source, str) else (source, {})
-    (found,) = _decoders.decode(Task("ground_resolution", data, options), limits).tolist()
+    with _gone_is_changed():
+        if not is_georeferenced(source):  # the most: spares a turn of the decoder
+            return None
+        data, options = (b"", {"path": source}) if isinstance(source, str) else (source, {})
+        (found,) = _decoders.decode(Task("ground_resolution", data, options), limits).tolist()
     return None if math.isnan(found) else float(found)
+
+
+@contextlib.contextmanager
+def _gone_is_changed() -> Iterator[None]:
+    """A path that is read by window was there when its header was read."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RejectError(RejectCode.SOURCE_CHANGED, "gone since it was listed") from error
 
 
 @dataclass(frozen=True)
@@ -117,7 +131,7 @@ class Task:
     Attributes:
         decode: A name of `segflow.data.decoder`'s.
         data: A file's bytes.
-        options: JSON values that the task needs besides.
+        options: JSON values that the task needs besides; `path`: of a file that it reads itself.
     """
 
     decode: str
@@ -185,8 +199,8 @@ class _Decoder:
         """
         self.is_fresh = False
         self._memory.put(task.data)
-        request: dict[str, Any] = {"decode": task.decode, "bytes": len(task.data)}
-        request["options"] = task.options
+        request: dict[str, Any] = {"decode": task.decode, "options": task.options}
+        request["bytes"] = len(task.data)
         if limits is not self._limits:
             request["limits"], self._limits = asdict(limits), limits
         send(self._requests, request)
@@ -230,18 +244,17 @@ class _Decoders:
 
         Raises:
             RejectError: The file cannot be decoded, or a fresh decoder dies, hangs or fails.
+            OSError: The task reads its file itself, and the storage failed or did not answer.
         """
         decoder = self._pop() or _Decoder()
-        was_fresh = decoder.is_fresh
+        if not decoder.is_fresh:  # an earlier file's damage may come to light: no verdict yet
+            with contextlib.suppress(_LostError):
+                return self._use(decoder, task, limits)
+            decoder = _Decoder()
         try:
             return self._use(decoder, task, limits)
         except _LostError as error:
-            if was_fresh:
-                raise _verdict(error, limits) from error
-        try:  # another file's damage may have come to light: only what a fresh decoder does counts
-            return self._use(_Decoder(), task, limits)
-        except _LostError as error:
-            raise _verdict(error, limits) from error
+            raise _verdict(error, task, limits) from error
 
     def close(self) -> None:
         """Ends the idle decoders."""
@@ -272,12 +285,12 @@ class _Decoders:
         return pixels
 
 
-def _verdict(lost: _LostError, limits: DecodeLimits) -> RejectError:
-    if lost.died_of == signal.SIGALRM:
-        return RejectError(
-            RejectCode.DECODER_TIMEOUT,
-            f"decoding took longer than {limits.decode_seconds:g} s (--limits.decode-seconds)",
-        )
+def _verdict(lost: _LostError, task: Task, limits: DecodeLimits) -> RejectError | OSError:
+    limit = f"{limits.decode_seconds:g} s (--limits.decode-seconds)"
+    if lost.died_of == signal.SIGALRM and "path" in task.options:
+        return OSError(errno.ETIMEDOUT, f"reading took longer than {limit}", task.options["path"])
+    if lost.died_of in (signal.SIGALRM, signal.SIGPROF):
+        return RejectError(RejectCode.DECODER_TIMEOUT, f"decoding took longer than {limit}")
     return RejectError(RejectCode.DECODER_CRASH, f"the decoder {lost.how}")
 
 

@@ -32,6 +32,7 @@ from segflow.errors import RejectError
 Decode = Callable[[bytes, DecodeLimits, Mapping[str, Any]], NDArray[Any]]
 
 _OWN_BYTES = 512 << 20  # the libraries' own memory, with room
+_PATIENCE = 2  # times the seconds of decoding, for reading and decoding on a busy machine
 _BYTES_PER_PIXEL = 32  # 16-bit grey takes most: three integers a pixel on the way to 8 bits
 
 
@@ -91,8 +92,7 @@ class _Service:
             self.limits = DecodeLimits(**request["limits"])
             _limit_memory(self.limits)
         data = self.memory.get_bytes(request["bytes"])
-        # SIGALRM, whose default is death.
-        signal.setitimer(signal.ITIMER_REAL, self.limits.decode_seconds)
+        self._set_alarm(request["options"])
         try:
             pixels = np.ascontiguousarray(
                 _DECODERS[request["decode"]](data, self.limits, request["options"])
@@ -107,8 +107,21 @@ class _Service:
             return _failure(error)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
         self.memory.put(pixels.data)
         return {"shape": pixels.shape, "dtype": pixels.dtype.name}
+
+    def _set_alarm(self, options: Mapping[str, Any]) -> None:
+        """Lets the kernel end this process: death is what both signals do by default.
+
+        A task that reads a path waits for the storage, too. What it may compute is limited by
+        SIGPROF, which is the file's fault; that all of it ends, by SIGALRM, which is not.
+        """
+        seconds = self.limits.decode_seconds
+        if "path" in options:
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+            seconds *= _PATIENCE
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _failure(error: Exception) -> dict[str, Any]:

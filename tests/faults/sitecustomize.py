@@ -1,7 +1,7 @@
 """Makes decoders fall ill in tests: Python loads this where its folder is on PYTHONPATH.
 
 A decoder process then crashes, hangs, takes all memory or raises on a file that begins with one of
-the words below. The product knows nothing of it.
+the words below, or hangs on a TIFF described as HANG. The product knows nothing of it.
 """
 
 import ctypes
@@ -33,11 +33,21 @@ def _devour() -> None:
 _FAULTS = {b"CRASH": _crash, b"ABORT": _abort, b"HANG": _hang, b"DEVOUR": _devour}
 _PASSED = b"LATE"  # crashes a decoder that has decoded before, as damage done earlier would
 _CRAMPED = b"CRAMPED"  # finds no memory in a decoder that has decoded before
+_DESCRIPTION = 270  # a TIFF's
 _ODD = b"RAISE"  # opens as something that raises where no picture does
 
 if "segflow.data.decoder" in sys.orig_argv:
     from PIL import Image
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+    _load = ImageFileDirectory_v2.load
+
+    def _load_ill(self: Any, file: Any) -> None:
+        _load(self, file)
+        if self.get(_DESCRIPTION) == "HANG":
+            _hang()
+
+    ImageFileDirectory_v2.load = _load_ill  # type: ignore[method-assign]
     _open = Image.open
     _opened = itertools.count()
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -14,6 +15,7 @@ import pytest
 
 from segflow.data import contained, decode, masks
 from segflow.data.config import DecodeLimits
+from segflow.data.reading import AS_SHOWN
 from segflow.errors import RejectCode, RejectError
 from tests.requirements import ROOT
 from tests.unit.data.pictures import LIMITS, encode, palette_image, photo
@@ -156,6 +158,37 @@ def test_decoders_that_another_thread_takes_meanwhile_are_no_fault(end):
     decoders._idle = Raced()
 
     getattr(decoders, end)()
+
+
+def _rows(path: Path) -> np.ndarray:
+    return contained.image_rows(str(path), 0, 1, SHORT, AS_SHOWN)
+
+
+def test_storage_that_does_not_answer_is_no_fault_of_the_file(tmp_path):
+    os.mkfifo(tmp_path / "a.tif")  # nobody writes to it
+
+    for read in (_rows, lambda path: contained.mask_rows(str(path), 0, 1, SHORT)):
+        with pytest.raises(TimeoutError, match="reading took longer than"):
+            read(tmp_path / "a.tif")
+
+
+def test_rows_that_hang_the_decoder_are_the_fault_of_the_file(tmp_path, ill):
+    (tmp_path / "a.tif").write_bytes(encode(photo(), "TIFF", description="HANG"))
+
+    with pytest.raises(RejectError, match=r"longer than 0\.5 s \(--limits\.decode") as caught:
+        _rows(tmp_path / "a.tif")
+    assert caught.value.code == RejectCode.DECODER_TIMEOUT
+
+
+def test_a_file_that_goes_while_it_is_read_by_window_has_changed(tmp_path):
+    path = str(tmp_path / "a.tif")
+
+    for read in (_rows, lambda path: contained.mask_rows(path, 0, 1, SHORT)):
+        with pytest.raises(RejectError, match="gone since it was listed") as caught:
+            read(path)
+        assert caught.value.code == RejectCode.SOURCE_CHANGED
+    with pytest.raises(RejectError, match="gone since it was listed"):
+        contained.ground_resolution(path, SHORT)
 
 
 _HANGING = """
