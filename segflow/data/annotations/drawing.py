@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from segflow.errors import RejectCode, RejectError
 from segflow.label_map import LabelMap
 
 Label = int | str
+_Object = tuple[Label, Mapping[str, Any]]
 
 _LISTED = 12  # unknown labels that a message names
 _UNCOVERED = np.iinfo(np.int32).max  # more pixels than any limit allows
@@ -33,7 +35,7 @@ class Drawing:
             sight. Otherwise, and among equals, an object lies on top of those before it.
     """
 
-    objects: Sequence[tuple[Label, Mapping[str, Any]]]
+    objects: Sequence[_Object]
     size: tuple[int, int] | None = None
     background: Label | None = None
     largest_first: bool = False
@@ -61,22 +63,22 @@ class Drawing:
         Args:
             image_size: (height, width) where the annotation says none.
             label_map: The classes.
-            limits: Caps on the size, and on what decoding a PNG in it may cost.
+            limits: Caps on the size, on the time between objects, and on decoding a PNG in one.
 
         Returns:
             `label_map.dtype` [height, width]; every value is a class id or the ignore id.
 
         Raises:
-            RejectError: `unknown_label`, `too_large`, or `unreadable` for an impossible shape.
+            RejectError: `unknown_label`, `too_large`, `decoder_timeout`, or `unreadable` for an
+                impossible shape.
         """
         size = self.size or image_size
         _require_size(size, limits)
         ids = _ids_of([label for label, _ in self.objects], label_map)
         canvas = np.full(size, label_map.ignore_id, label_map.dtype)
-        on_top = np.full(
-            size, _UNCOVERED, np.int32
-        )  # the area of the object that is seen at each pixel
-        for label, shape in self.objects:
+        # The area of the object that is seen at each pixel.
+        on_top = np.full(size, _UNCOVERED, np.int32)
+        for label, shape in _in_time(self.objects, limits.decode_seconds):
             region = _region(label, shape, size, limits)
             area = np.count_nonzero(region.mask) if self.largest_first else 0
             seen = region.mask & (on_top[region.place] >= area)
@@ -86,6 +88,19 @@ class Drawing:
         if self.background is not None and uncovered.any():
             canvas[uncovered] = _ids_of([self.background], label_map)[self.background]
         return canvas
+
+
+def _in_time(objects: Sequence[_Object], seconds: float) -> Iterator[_Object]:
+    """The objects, as long as there is time; what one of them costs, its shape's size limits."""
+    deadline = time.monotonic() + seconds
+    for number, labelled in enumerate(objects):
+        if time.monotonic() > deadline:
+            raise RejectError(
+                RejectCode.DECODER_TIMEOUT,
+                f"drawing {number} of {len(objects)} objects took longer than {seconds:g} s "
+                "(--limits.decode-seconds)",
+            )
+        yield labelled
 
 
 def _require_size(size: tuple[int, int], limits: DecodeLimits) -> None:

@@ -89,6 +89,9 @@ def _polygons(shape: Mapping[str, Any], size: tuple[int, int]) -> Region:
     # pycocotools rounds, so it must see the polygon where it lies in the whole image. It goes along
     # outlines only: decoding its runs would cost the whole image, and is done here.
     rings = [_ring(ring, size) for ring in shape["polygons"]]
+    outline = sum(map(_outline, rings))
+    if outline > _MAX_OUTLINE:
+        raise ValueError(f"an outline of {outline:.0f} pixels, more than {_MAX_OUTLINE}")
     # A line has no area; pycocotools would take two points for a box.
     outlines = [points.ravel().tolist() for points in rings if len(points) >= 3]
     if not outlines:
@@ -108,11 +111,13 @@ def _ring(ring: Any, size: tuple[int, int]) -> NDArray[np.float64]:
     far = _FAR * max(size)
     if np.abs(points).max(initial=0) > far:
         points = _cut(points, -far, far)
-    if len(points):
-        outline = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()
-        if outline > _MAX_OUTLINE:
-            raise ValueError(f"an outline of {outline:.0f} pixels, more than {_MAX_OUTLINE}")
     return points
+
+
+def _outline(points: NDArray[np.float64]) -> float:
+    """Pixels that pycocotools walks along a ring."""
+    steps = np.abs(points - np.roll(points, 1, axis=0))
+    return float(steps.max(axis=1, initial=0).sum())
 
 
 def _cut(points: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:

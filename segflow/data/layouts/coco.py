@@ -2,6 +2,7 @@
 
 import json
 import re
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -249,7 +250,8 @@ def _require_ids(path: Path, name: str, key: str, records: Sequence[Record]) -> 
     for number, record in enumerate(records):
         if not isinstance(record.get(key), int | float | str | None):
             raise UsageError(
-                f"{path}: {name}[{number}] has the {key} {record[key]!r}; expected a number or text"
+                f"{path}: {name}[{number}] has the {key} {reprlib.repr(record[key])}; expected a "
+                "number or text"
             )
 
 

@@ -76,6 +76,15 @@ def test_the_size_is_the_annotations_own_and_capped():
         assert caught.value.code == RejectCode.TOO_LARGE
 
 
+def test_a_drawing_that_takes_too_long_is_given_up():
+    drawing = Drawing([(7, rectangle(0, 0, 1000, 1000))] * 1000, (1000, 1000))
+
+    with pytest.raises(RejectError, match=r"drawing \d+ of 1000 objects took longer than 0.001 s \("
+                       "--limits.decode-seconds") as caught:  # fmt: skip
+        _draw(drawing, DecodeLimits(decode_seconds=0.001))
+    assert caught.value.code == RejectCode.DECODER_TIMEOUT
+
+
 def test_an_impossible_shape_rejects_the_mask_and_names_the_label():
     with pytest.raises(RejectError, match=r"label 7 cannot be drawn: .*add up to 3") as caught:
         _draw(Drawing([(7, {"size": [4, 6], "counts": [3]})]))

@@ -189,6 +189,7 @@ def test_a_cut_polygon_is_what_pycocotools_draws_of_the_whole():
         ({"polygons": [[1, 2, 3, 4, 5, math.inf]]}, "no number"),
         ({"polygons": [["a", 2, 3, 4, 5, 6]]}, "could not convert"),
         ({"polygons": [[0, 0, 60, 60] * 200_000]}, "an outline of"),
+        ({"polygons": [[0, 0, 60, 60] * 20_000] * 2}, "an outline of 4800000 pixels"),
         ({"size": [13, 17], "counts": [5, 1000]}, "more than the 221 pixels"),
         ({"size": [13, 17], "counts": [221, 221]}, "add up to 442, expected 221"),
         ({"size": [13, 17], "counts": [2]}, "add up to 2, expected 221"),

@@ -253,9 +253,9 @@ def test_roboflows_files_lie_with_the_images(tmp_path):
             {
                 "images": [_image()],
                 "categories": CATEGORIES,
-                "annotations": [_annotation(3, SQUARE), _annotation(3, SQUARE, [1])],
+                "annotations": [_annotation(3, SQUARE), _annotation(3, SQUARE, [1] * 9)],
             },
-            r"annotations\[1\] has the image_id \[1\]; expected a number or text",
+            r"annotations\[1\] has the image_id \[1, 1, 1, 1, 1, 1, \.\.\.\]; expected",
         ),
     ],
 )

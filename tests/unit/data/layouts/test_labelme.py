@@ -47,6 +47,14 @@ def test_polygons_are_drawn_in_order_over_the_background(tmp_path):
     ]
 
 
+def test_a_mask_in_a_file_that_claims_48_megapixels_costs_its_image_only(tmp_path):
+    png = base64.b64encode(encode(np.full((2, 3), 255, np.uint8), "PNG")).decode()
+    shape = _shape("x", [[0, 0], [2, 1]], "mask", mask=png)
+    content = _json(shape, imageHeight=8000, imageWidth=6000)
+
+    assert _mask(tmp_path, content) == "size_mismatch"
+
+
 def test_rectangles_circles_and_masks_are_drawn_and_lines_are_not(tmp_path):
     square = _mask(tmp_path, _json(_shape("x", SQUARE)))
     assert _mask(tmp_path, _json(_shape("x", [[3, 2], [0, 0]], "rectangle"))) == square
