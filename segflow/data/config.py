@@ -32,8 +32,8 @@ class DecodeLimits:
     max_bytes: int = 256 * 1024 * 1024
     """Largest image or mask file, in bytes; above it an input is rejected as too_large."""
     decode_seconds: float = 60.0
-    """Longest time that decoding or drawing one file may take, in seconds; above it an input is rejected as
-    decoder_timeout."""
+    """Longest time that decoding or drawing one file may take, in seconds; above it an input is
+    rejected as decoder_timeout."""
 
     def __post_init__(self) -> None:
         require_range("--limits.decode-seconds", self.decode_seconds, 0.001, 86_400)
