@@ -108,5 +108,8 @@ def test_nothing_lives_on_when_the_command_is_killed_while_a_decoder_hangs(
 
 def _is_hanging(mark: str) -> bool:
     """Whether a decoder has been at work for longer than any of these files takes."""
-    decoders = [p for p in _processes(mark) if "segflow.data.decoder" in p.cmdline()]
-    return any(p.cpu_times().user > 3 for p in decoders)
+    for process in _processes(mark):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "segflow.data.decoder" in process.cmdline() and process.cpu_times().user > 3:
+                return True
+    return False
