@@ -120,7 +120,11 @@ def _settle(run: Run, fate: str) -> bool:
     A pipeline may outlive its launcher, and be about to commit when a new launcher discards.
     """
     path = _fate_path(run)
-    return storage.put_if_absent(path, fate.encode()) or _read(path) == fate
+    while not storage.put_if_absent(path, fate.encode()):
+        decided = _read(path)
+        if decided is not None:  # else another caller has carried it out meanwhile
+            return decided == fate
+    return True
 
 
 def _fate_path(run: Run) -> Path:
@@ -147,7 +151,8 @@ def _publish(job: Job, run: Run, records: Sequence[_Record], totals: Totals) -> 
         for staged, final in _files(run, record):
             storage.publish(staged, final)
     content = storage.to_json(job.record(run, totals))  # it may take minutes
-    if not _settle(run, _COMMITTED):
+    # A committed run has no fate any more: a discard that comes too late may say one for a moment.
+    if not _settle(run, _COMMITTED) and not is_committed(job, run):
         holder = _read(claim)
         if holder in (None, run.name):  # nobody else has published under these names
             _unpublish(file for r in records for file in _files(run, r))

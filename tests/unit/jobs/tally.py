@@ -152,6 +152,12 @@ def finished(output: Path, rows: list[dict] = ROWS, job: TallyJob = ALL) -> Run:
     return run
 
 
+def only_run(output: Path) -> Run:
+    """The one run that an output folder holds."""
+    (folder,) = (f for f in (output / "_runs").iterdir() if f.is_dir())
+    return Run.load(folder)
+
+
 def require_whole(output: Path) -> None:
     """What a commit record lists is there, and as it says."""
     for file in storage.read_json(output / RECORD)["files"]:

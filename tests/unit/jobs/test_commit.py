@@ -1,7 +1,6 @@
 """The commit: whole or not at all, however often it is tried and wherever it is cut off."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -9,7 +8,6 @@ from segflow import storage
 from segflow.errors import JobError
 from segflow.jobs import commit as commits
 from segflow.jobs.commit import COMMITTED, OVER_BUDGET, Outcome, commit, last_outcome
-from segflow.jobs.run import Run
 from tests.unit.jobs.tally import (
     ALL,
     DATA,
@@ -20,6 +18,7 @@ from tests.unit.jobs.tally import (
     TallyJob,
     finished,
     new_run,
+    only_run,
     require_whole,
     visible,
 )
@@ -103,7 +102,7 @@ def test_a_commit_that_was_cut_off_anywhere_is_completed_by_the_next(tmp_path, c
     finished(original)
     shutil.copytree(original, tmp_path / "undisturbed")
     count = cut_off(-1)
-    outcome = commit(job, _only_run(tmp_path / "undisturbed"))
+    outcome = commit(job, only_run(tmp_path / "undisturbed"))
     expected, moments = visible(tmp_path / "undisturbed"), count[0]
     assert moments > 6
 
@@ -112,18 +111,13 @@ def test_a_commit_that_was_cut_off_anywhere_is_completed_by_the_next(tmp_path, c
         shutil.copytree(original, output)
         cut_off(moment)
         with pytest.raises(CutOffError):
-            commit(job, _only_run(output))
+            commit(job, only_run(output))
         assert visible(output).items() <= expected.items()
         if (output / RECORD).exists():
             require_whole(output)
         cut_off(-1)
-        assert commit(job, _only_run(output)) == outcome
+        assert commit(job, only_run(output)) == outcome
         assert visible(output) == expected
-
-
-def _only_run(output: Path) -> Run:
-    (folder,) = (f for f in (output / "_runs").iterdir() if f.is_dir())
-    return Run.load(folder)
 
 
 def test_with_too_many_rejects_only_they_are_published(tmp_path):
@@ -150,7 +144,7 @@ def test_a_larger_budget_commits_what_was_done_under_a_smaller_one(tmp_path):
     commit(FEW, run)
 
     assert commit(ALL, run).status == COMMITTED
-    commit(ALL, _only_run(tmp_path / "b"))
+    commit(ALL, only_run(tmp_path / "b"))
     assert visible(tmp_path / "a") == visible(tmp_path / "b")
 
 

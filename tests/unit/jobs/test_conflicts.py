@@ -1,7 +1,10 @@
 """Several runs and one output: what is committed is of one run, whole."""
 
 import contextlib
+import functools
+import itertools
 import shutil
+from collections import Counter
 
 import pytest
 
@@ -15,10 +18,15 @@ from tests.unit.jobs.tally import (
     CutOffError,
     TallyJob,
     finished,
+    only_run,
     require_whole,
     row,
     visible,
 )
+from tests.unit.jobs.turns import in_turns
+
+MOST_CHANGES = 24  # of the disk, by one commit of one shard, or one discard
+ORDERS = list(itertools.product(range(MOST_CHANGES), range(1, MOST_CHANGES)))
 
 
 def test_a_second_run_cannot_overwrite_a_committed_one(tmp_path):
@@ -47,6 +55,60 @@ def test_a_second_run_cannot_publish_while_the_first_does(tmp_path, monkeypatch)
     assert commit(ALL, first).status == COMMITTED
     require_whole(tmp_path)
     assert storage.read_json(tmp_path / RECORD)["run"] == first.name
+
+
+def test_two_commits_of_one_run_end_as_one_in_whatever_order_they_go(tmp_path, monkeypatch):
+    """As when orphans of a dead launcher, or of a split network, work on beside a new one."""
+    original, expected = tmp_path / "original", tmp_path / "expected"
+    finished(original, [row(1)])
+    shutil.copytree(original, expected)
+    commit(ALL, only_run(expected))
+    most = 0
+    for before, between in ORDERS:
+        output = tmp_path / f"{before} {between}"
+        shutil.copytree(original, output)
+
+        calls = [functools.partial(commit, ALL, only_run(output))] * 2
+
+        results, taken = in_turns(monkeypatch, calls, before, between)
+
+        assert [result.result().status for result in results] == [COMMITTED] * 2
+        assert visible(output) == visible(expected)
+        most = max(most, *taken.values())
+    assert 6 < most <= MOST_CHANGES, "not all orders were tried"
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["commit first", "discard first"])
+def test_a_commit_and_a_discard_leave_a_whole_run_or_none_in_whatever_order(
+    tmp_path, monkeypatch, turned
+):
+    endings, most = Counter(), 0
+    for before, between in ORDERS:
+        output = tmp_path / f"{before} {between}"
+        run, other = finished(output, [row(1)]), finished(output, [row(2)])
+        calls = functools.partial(commit, ALL, run), functools.partial(discard, ALL, run, other)
+
+        results, taken = in_turns(monkeypatch, calls[::-1] if turned else calls, before, between)
+
+        for result in results:
+            if result.exception():
+                assert isinstance(result.exception(), (JobError, FileNotFoundError))
+        if (output / RECORD).exists():
+            require_whole(output)
+            assert storage.read_json(output / RECORD)["run"] == run.name
+            assert (output / "data/part-00000.txt").read_text() == "1\n"
+            endings["committed"] += 1
+        else:
+            # The commit may publish a last whole file after the discard has looked; no record
+            # lists it, and it does not hinder the run that takes the place.
+            assert visible(output).items() <= {"data/part-00000.txt": b"1\n"}.items()
+            assert commit(ALL, other).status == COMMITTED
+            assert (output / "data/part-00000.txt").read_text() == "2\n"
+            require_whole(output)
+            endings["discarded"] += 1
+        most = max(most, *taken.values())
+    assert len(endings) == 2
+    assert 6 < most <= MOST_CHANGES, "not all orders were tried"
 
 
 def test_runs_with_records_of_their_own_do_not_hinder_each_other(tmp_path):
