@@ -40,7 +40,7 @@ class AugmentationConfig:
     """Largest rotation to either side, in degrees."""
 
     zoom: tuple[float, float] = (0.8, 1.25)
-    """Smallest and largest magnification; 1 leaves the size as it is."""
+    """Smallest and largest magnification, of a random part; 1 leaves the size as it is."""
 
     brightness: float = 0.15
     """Largest shift of brightness to either side, as a fraction of the range 0-255."""
@@ -48,10 +48,18 @@ class AugmentationConfig:
     contrast: float = 0.2
     """Largest change of contrast to either side, as a fraction of the contrast."""
 
+    saturation: float = 0.2
+    """Largest change of saturation to either side, as a fraction of the saturation."""
+
+    hue: float = 0.02
+    """Largest shift of hue to either side, as a fraction of the colour circle."""
+
     def __post_init__(self) -> None:
         for name in ("flip_horizontal", "flip_vertical", "brightness"):
             _check_range(f"augmentation.{name}", getattr(self, name), 0.0, 1.0)
-        _check_range("augmentation.contrast", self.contrast, 0.0, 0.99)
+        for name in ("contrast", "saturation"):
+            _check_range(f"augmentation.{name}", getattr(self, name), 0.0, 0.99)
+        _check_range("augmentation.hue", self.hue, 0.0, 0.5)
         _check_range("augmentation.rotation", self.rotation, 0.0, 180.0)
         if not 0.05 <= self.zoom[0] <= self.zoom[1] <= 20.0:
             raise UsageError(
@@ -114,6 +122,9 @@ class TrainConfig:
 
     devices: str = "auto"
     """auto (all GPUs, else the CPU), gpu:N, or cpu:N (N logical devices, to try replicas out)."""
+
+    sampling: Literal["uniform", "class_balanced"] = "uniform"
+    """uniform: an epoch shows every example once; class_balanced: those with rare classes more."""
 
     seed: int = 0
     """Decides the first weights, the order of the examples and their augmentation."""
