@@ -124,7 +124,7 @@ def write_record(
     Args:
         folder: Where `model.keras` lies.
         dataset: What the model was trained on.
-        architecture: Name, parameters, size.
+        architecture: Name, parameters, size; `normalisation`, where it is known.
         training: Settings and course of the training.
         scores: As `segflow.scores.summarize` gives them, and what they were measured on.
     """
@@ -138,7 +138,10 @@ def write_record(
         "resize": dataset.resize,
         "bands": dataset.record.get("bands"),
         "value_range": dataset.record.get("value_range", _ALL_VALUES),
-        "normalisation": {"input": "RGB, 0-255", "inside_model": "x / 127.5 - 1"},
+        "normalisation": {
+            "input": "RGB, 0-255",
+            "inside_model": architecture.get("normalisation", "the model's own"),
+        },
         "architecture": dict(architecture),
         "training": dict(training),
         "dataset": {"fingerprint": dataset.fingerprint, "path": str(dataset.folder)},
