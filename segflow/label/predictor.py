@@ -47,14 +47,21 @@ class Predictor:
     predictor may be used from several threads at once.
     """
 
-    def __init__(self, bundle: Bundle, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        keep_confidences: bool = False,
+    ) -> None:
         """Loads the model.
 
         Args:
             bundle: What `Bundle.load` returned.
             batch_size: Images the model sees at once.
+            keep_confidences: Whether predictions hold each pixel's (`Prediction.seen`).
         """
         self.bundle = bundle
+        self.keep_confidences = keep_confidences
         self.batch_size = batch_size
         self._model = bundle.load_model()
         self._dtype = bundle.label_map.dtype
@@ -149,13 +156,14 @@ class Predictor:
         placement: Placement,
     ) -> Prediction:
         mask = resized_argmax(logits[placement.box], placement.source, self._dtype)
-        sums = ConfidenceSums(self.bundle.label_map.num_classes)
+        sums = ConfidenceSums(self.bundle.label_map.num_classes, self.keep_confidences)
         sums.add(best[placement.box], confidence[placement.box])
         return sums.prediction(mask)
 
     def _predict_windows(self, prepared: Prepared) -> Prediction:
         """Slides over an image; of one at the model's own scale no logits are kept but a row's."""
-        placement, sums = prepared.placement, ConfidenceSums(self.bundle.label_map.num_classes)
+        placement = prepared.placement
+        sums = ConfidenceSums(self.bundle.label_map.num_classes, self.keep_confidences)
         rows, columns = placement.box
         keeps_scale = placement.inner == placement.source
         bands: list[NDArray[Any]] = []
@@ -207,14 +215,20 @@ def load_bundle(path: str | Path, batch_size: int = DEFAULT_BATCH_SIZE) -> Predi
     return Predictor(Bundle.load(path), batch_size)
 
 
-def load_for_job(path: str, fingerprint: str, batch_size: int, worker_threads: int) -> Predictor:
+def load_for_job(
+    path: str,
+    fingerprint: str,
+    batch_size: int,
+    worker_threads: int,
+    keep_confidences: bool = False,
+) -> Predictor:
     """Loads the bundle that a run was planned with, each batch on one thread.
 
     Raises:
         JobError: Another bundle lies there by now; one run must not mix two models.
     """
     use_one_thread_per_batch(worker_threads)
-    predictor = load_bundle(path, batch_size)
+    predictor = Predictor(Bundle.load(path), batch_size, keep_confidences)
     found = predictor.bundle.fingerprint
     if found != fingerprint:
         raise JobError(
