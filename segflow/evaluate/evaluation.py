@@ -62,12 +62,9 @@ class EvaluateJob(Job):
 
         config = self.config
         predictor = load_for_job(
-            config.model,
-            self.model_fingerprint,
-            config.batch_size,
-            config.worker_threads,
-            keep_confidences=True,
+            config.model, self.model_fingerprint, config.batch_size, config.worker_threads
         )
+        predictor.keep_confidences = True
         source: Source = RawPairs(self.label_map, config.limits, predictor.reading)
         if config.dataset is not None:
             source = SplitRecords(Dataset.load(config.dataset))

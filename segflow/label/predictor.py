@@ -45,24 +45,21 @@ class Predictor:
 
     Every batch has the same shape, so that one graph is traced; a short batch is padded. One
     predictor may be used from several threads at once.
+
+    Attributes:
+        keep_confidences: Whether predictions hold each pixel's, in `Prediction.seen`.
     """
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        batch_size: int = DEFAULT_BATCH_SIZE,
-        keep_confidences: bool = False,
-    ) -> None:
+    def __init__(self, bundle: Bundle, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
         """Loads the model.
 
         Args:
             bundle: What `Bundle.load` returned.
             batch_size: Images the model sees at once.
-            keep_confidences: Whether predictions hold each pixel's (`Prediction.seen`).
         """
         self.bundle = bundle
-        self.keep_confidences = keep_confidences
         self.batch_size = batch_size
+        self.keep_confidences = False
         self._model = bundle.load_model()
         self._dtype = bundle.label_map.dtype
         height, width = bundle.image_size
@@ -215,20 +212,14 @@ def load_bundle(path: str | Path, batch_size: int = DEFAULT_BATCH_SIZE) -> Predi
     return Predictor(Bundle.load(path), batch_size)
 
 
-def load_for_job(
-    path: str,
-    fingerprint: str,
-    batch_size: int,
-    worker_threads: int,
-    keep_confidences: bool = False,
-) -> Predictor:
+def load_for_job(path: str, fingerprint: str, batch_size: int, worker_threads: int) -> Predictor:
     """Loads the bundle that a run was planned with, each batch on one thread.
 
     Raises:
         JobError: Another bundle lies there by now; one run must not mix two models.
     """
     use_one_thread_per_batch(worker_threads)
-    predictor = Predictor(Bundle.load(path), batch_size, keep_confidences)
+    predictor = load_bundle(path, batch_size)
     found = predictor.bundle.fingerprint
     if found != fingerprint:
         raise JobError(
