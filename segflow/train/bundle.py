@@ -118,6 +118,7 @@ def write_record(
     architecture: Mapping[str, Any],
     training: Mapping[str, Any],
     scores: Mapping[str, Any],
+    calibration: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Commits a bundle whose other files are in place: writes `bundle.json`.
 
@@ -127,6 +128,7 @@ def write_record(
         architecture: Name, parameters, size; `normalisation`, where it is known.
         training: Settings and course of the training.
         scores: As `segflow.scores.summarize` gives them, and what they were measured on.
+        calibration: As `segflow.scores.calibration.calibration` gives it.
     """
     folder = Path(folder)
     model = folder / MODEL_NAME
@@ -147,6 +149,7 @@ def write_record(
         "dataset": {"fingerprint": dataset.fingerprint, "path": str(dataset.folder)},
         "metrics": {k: v for k, v in scores.items() if k != "confusion_matrix"},
         "confusion_matrix": scores["confusion_matrix"],
+        "calibration": calibration,
         "model": {
             "file": MODEL_NAME,
             "bytes": model.stat().st_size,
