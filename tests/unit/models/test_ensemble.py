@@ -1,0 +1,89 @@
+"""An ensemble says the mean of what its members say, and is one plain Keras model."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from segflow.models.ensemble import build_ensemble, build_members
+from segflow.models.probabilities import at_size
+from segflow.models.unet import build_unet
+from tests.unit.models import averages
+
+SIZE = (20, 24)
+SIZES = [(20, 24), (10, 12), (30, 36), (13, 31)]
+WEIGHTS = (0.4, 0.3, 0.2, 0.1)
+
+
+@pytest.fixture(scope="module")
+def members() -> list[keras.Model]:
+    return [averages.tiny_model(seed, size) for seed, size in enumerate(SIZES)]
+
+
+def _run(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
+    return keras.ops.convert_to_numpy(model(pixels)).astype(np.float64)
+
+
+def test_its_softmax_is_the_weighted_mean_of_its_members_probabilities(members):
+    pixels = averages.noise(SIZE)
+
+    found = averages.softmax(_run(build_ensemble(members, WEIGHTS, SIZE), pixels))
+
+    parts = [averages.ask(member, pixels) for member in members]
+    expected = sum(w * part for w, part in zip(WEIGHTS, parts, strict=True))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert all(np.abs(found - part).max() > 0.1 for part in parts)  # no member alone
+
+
+def test_side_by_side_they_say_what_each_says(members):
+    pixels = averages.noise(SIZE)
+
+    found = build_members(members, SIZE)(pixels)
+
+    for part, member in zip(found, members, strict=True):
+        np.testing.assert_allclose(part, averages.ask(member, pixels), atol=1e-5)
+
+
+def test_logits_are_finite_where_all_members_rule_a_class_out(members):
+    sure = keras.Sequential([keras.Input((*SIZE, 3)), keras.layers.Rescaling(50.0)])
+    other = keras.Sequential([keras.Input((*SIZE, 3)), keras.layers.Rescaling(40.0)])
+
+    logits = _run(build_ensemble([sure, other], (0.5, 0.5), SIZE), averages.noise(SIZE))
+
+    assert np.isfinite(logits).all()
+    assert averages.softmax(logits).min() < 1e-20
+
+
+def test_it_is_saved_as_one_model_that_bare_keras_loads(tmp_path: Path):
+    """Also of members of one architecture, whose layers have equal names; in a bare process."""
+    members = [build_unet(image_size=size, num_classes=3, filters=2, depth=1) for size in SIZES[:2]]
+    ensemble = build_ensemble(members, (0.5, 0.5), SIZE)
+    nested = build_ensemble([ensemble, averages.tiny_model(0, SIZES[2])], (0.9, 0.1), SIZE)
+    pixels = averages.noise(SIZE)
+    nested.save(tmp_path / "model.keras")
+    np.save(tmp_path / "pixels.npy", pixels)
+    program = (
+        "import keras, numpy as np\n"
+        "model = keras.models.load_model('model.keras')\n"
+        "np.save('logits.npy', model(np.load('pixels.npy')))\n"
+    )
+
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True)
+
+    assert np.array_equal(np.load(tmp_path / "logits.npy"), nested(pixels))
+    assert nested.output_names == ["logits"]
+    assert nested.output.dtype == "float32"
+
+
+@pytest.mark.parametrize("size", [(10, 12), (40, 48), SIZE])
+def test_a_model_at_another_size_has_its_logits_resized(members, size):
+    pixels = averages.noise(size)
+
+    found = _run(at_size(members[0], size), pixels)
+
+    logits = _run(members[0], averages.resize(pixels, SIZE).astype(np.float32))
+    np.testing.assert_allclose(found, averages.resize(logits, size), atol=1e-4)
+    assert at_size(members[0], SIZE) is members[0]
