@@ -82,7 +82,11 @@ class EvaluateJob(Job):
 
         config = self.config
         predictor = load_for_job(
-            config.model, self.model_fingerprint, config.batch_size, config.worker_threads
+            config.model,
+            self.model_fingerprint,
+            config.batch_size,
+            config.worker_threads,
+            config.tta,
         )
         source: Source = RawPairs(self.label_map, config.limits, predictor.reading)
         if config.dataset is not None:
