@@ -92,7 +92,7 @@ def parse(
     """
     words, unchecked = _split_at_dashes(arguments)
     own = {**flags.own_flags(config), **flags.own_flags(SharedConfig)}
-    words = flags.expand_config_files(words, own, takes_beam_flags)
+    words = flags.expand_config_files(flags.join_lists(words, own), own, takes_beam_flags)
     _set_up_logs(_log_level(words))
     ours, beams = flags.separate(words, own, takes_beam_flags)
     note = _BEAM_NOTE if takes_beam_flags else ""

@@ -10,6 +10,7 @@ COMMANDS = {
     "ingest": "images + masks to validated, resized, augmented TFRecords (Beam)",
     "train": "a model on a dataset, on all local GPUs (MirroredStrategy)",
     "evaluate": "scores of a model on a dataset split or on image/mask pairs (Beam)",
+    "ensemble": "several models as one, with equal, given or fitted weights",
     "label": "masks and class areas for every image of a collection (Beam)",
     "report": "(re)draws the HTML report of any output folder",
     "verify": "re-reads any output folder and checks counts and checksums",

@@ -8,8 +8,9 @@ https://arxiv.org/abs/1612.01474, who average so).
 from collections.abc import Sequence
 
 import keras
+from keras import ops
 
-from segflow.models.probabilities import logits_of, mean, probabilities
+from segflow.models.probabilities import logits_of, mean, probabilities, resized
 
 
 def build_ensemble(
@@ -34,15 +35,27 @@ def build_ensemble(
     return keras.Model(pixels, logits_of(mean(parts, weights)), name="ensemble")
 
 
-def build_members(members: Sequence[keras.Model], image_size: tuple[int, int]) -> keras.Model:
-    """The members of an ensemble side by side: what their weights are fitted on.
+def build_likelihoods(
+    members: Sequence[keras.Model], image_size: tuple[int, int], picture_size: tuple[int, int]
+) -> keras.Model:
+    """What each member of an ensemble says of the true classes: what weights are fitted on.
+
+    Args:
+        members: As above.
+        image_size: As above.
+        picture_size: (height, width) in pixels of the pictures and their truth.
 
     Returns:
-        A model from pixels, as above, to a list of each member's probabilities, float32
-        [batch, height, width, classes].
+        A model from pixels as above and true class ids, int32 [batch, height, width], to
+        float32 [batch, height, width, members], each member's probability of the true class.
     """
-    pixels = keras.Input((*image_size, 3), name="image")
-    return keras.Model(pixels, _parts(members, pixels), name="members")
+    pixels = keras.Input((*picture_size, 3), name="image")
+    truth = keras.Input(picture_size, dtype="int32", name="truth")
+    likelihoods = [
+        ops.take_along_axis(resized(part, picture_size), ops.expand_dims(truth, -1), axis=-1)
+        for part in _parts(members, resized(pixels, image_size))
+    ]
+    return keras.Model([pixels, truth], ops.concatenate(likelihoods, axis=-1), name="likelihoods")
 
 
 def _parts(members: Sequence[keras.Model], pixels: keras.KerasTensor) -> list[keras.KerasTensor]:

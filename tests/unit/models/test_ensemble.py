@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from segflow.models.ensemble import build_ensemble, build_members
+from segflow.models.ensemble import build_ensemble, build_likelihoods
 from segflow.models.probabilities import at_size
 from segflow.models.unet import build_unet
 from tests.unit.models import averages
@@ -38,13 +38,19 @@ def test_its_softmax_is_the_weighted_mean_of_its_members_probabilities(members):
     assert all(np.abs(found - part).max() > 0.1 for part in parts)  # no member alone
 
 
-def test_side_by_side_they_say_what_each_says(members):
-    pixels = averages.noise(SIZE)
+@pytest.mark.parametrize("size", [SIZE, (15, 18)])
+def test_likelihoods_are_what_each_member_says_of_the_truth(members, size):
+    """Pictures are brought to the ensemble's size first, then to each member's."""
+    pixels = averages.noise(size)
+    truth = np.random.default_rng(1).integers(0, averages.CLASSES, pixels.shape[:3], np.int32)
 
-    found = build_members(members, SIZE)(pixels)
+    found = build_likelihoods(members, SIZE, size)([pixels, truth])
 
-    for part, member in zip(found, members, strict=True):
-        np.testing.assert_allclose(part, averages.ask(member, pixels), atol=1e-5)
+    at_ensembles_size = averages.resize(pixels, SIZE)
+    for index, member in enumerate(members):
+        said = averages.resize(averages.ask(member, at_ensembles_size), size)
+        expected = np.take_along_axis(said, truth[..., None], -1)[..., 0]
+        np.testing.assert_allclose(found[..., index], expected, atol=1e-5)
 
 
 def test_logits_are_finite_where_all_members_rule_a_class_out(members):
