@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from segflow import scores
 from segflow.dataset import Dataset
 from segflow.ensemble.config import EnsembleConfig
 from segflow.ensemble.likelihoods import sample_likelihoods
@@ -70,8 +69,8 @@ def build(
 
 def metrics(found: SplitScores, dataset: Dataset, config: EnsembleConfig) -> dict[str, Any]:
     """Scores as `bundle.json` records them."""
-    summary = scores.summarize(found.confusion, dataset.label_map.names)
-    return {**summary, "split": config.split, "examples": dataset.split(config.split).examples}
+    examples = dataset.split(config.split).examples
+    return {**found.summary, "split": config.split, "examples": examples}
 
 
 def _score(model: Any, dataset: Dataset, config: EnsembleConfig) -> SplitScores:

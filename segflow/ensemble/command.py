@@ -115,12 +115,13 @@ def _write(
 
     output = Path(config.output)
     built = building.build(config, members, dataset, console)
-    summary = None
+    summary = calibration = None
     if dataset is not None and built.found is not None:
         examples = output / STATE_FOLDER / f".{EXAMPLES_NAME}"
-        write_examples(examples, built.found, dataset.label_map.dtype)
+        write_examples(examples, built.found.shown, dataset.label_map.dtype)
         _publish(examples, output)
         summary = building.metrics(built.found, dataset, config)
+        calibration = built.found.calibration
     model = output / STATE_FOLDER / f".{MODEL_NAME}"
     built.model.save(model)
     _publish(model, output)
@@ -136,8 +137,9 @@ def _write(
         },
         ensemble={**config.recorded(), **({"fit": built.fit} if built.fit else {})},
         members=_members(members, built),
-        scores=summary,
         dataset=dataset,
+        scores=summary,
+        calibration=calibration,
     )
 
 

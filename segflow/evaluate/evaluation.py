@@ -6,21 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from segflow import scores
 from segflow.data import contained, geotiff
-from segflow.data.masks import encode_mask
 from segflow.dataset import Dataset
 from segflow.errors import RejectError
 from segflow.evaluate.config import EvaluateConfig
 from segflow.evaluate.sources import RawPairs, Source, SplitRecords
+from segflow.evaluate.table import IMAGES_SCHEMA, image_row
 from segflow.jobs.job import Job, Totals
 from segflow.jobs.output import ShardOutput
 from segflow.jobs.run import Run, Shard
 from segflow.label_map import LabelMap
+from segflow.scores.images import score_images
 
 if TYPE_CHECKING:
     from segflow.label.predictor import Predictor, Prepared
@@ -29,36 +28,17 @@ FORMAT_VERSION = 1
 _PIXELS_AT_ONCE = 1 << 26  # of truth masks that wait for their predictions
 RECORD_NAME = "metrics.json"
 
-IMAGES_SCHEMA = pa.schema(
-    [
-        pa.field("key", pa.string()),
-        pa.field("image_uri", pa.string(), metadata={"description": "null for a dataset split"}),
-        pa.field("mask_uri", pa.string(), metadata={"description": "null for a dataset split"}),
-        pa.field(
-            "annotation",
-            pa.string(),
-            metadata={"description": "what the mask is drawn from; null where the file is it"},
-        ),
-        pa.field("shard", pa.string(), metadata={"description": "TFRecord file; null for raw"}),
-        pa.field("position", pa.int32(), metadata={"description": "in the shard; null for raw"}),
-        pa.field("height", pa.int32()),
-        pa.field("width", pa.int32()),
-        pa.field("mean_iou", pa.float64(), metadata={"description": "null: no valid pixel"}),
-        pa.field("pixel_accuracy", pa.float64(), metadata={"description": "null: no valid pixel"}),
-        pa.field("valid_pixels", pa.int64(), metadata={"description": "not ignored"}),
-        pa.field(
-            "confusion_matrix",
-            pa.list_(pa.int64()),
-            metadata={"description": "pixels by truth (rows) and prediction, row-major"},
-        ),
-        pa.field("prediction", pa.binary(), metadata={"description": "class ids as PNG"}),
-        pa.field("image_part", pa.string(), metadata={"description": "where in a pack; or null"}),
-        pa.field("mask_part", pa.string(), metadata={"description": "where in a pack; or null"}),
-    ]
-)
-
 # Distributions whose version decides the scores.
-LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow", "pycocotools", *geotiff.LIBRARIES)
+LIBRARIES = (
+    "tensorflow",
+    "keras",
+    "pillow",
+    "numpy",
+    "pyarrow",
+    "pycocotools",
+    "scipy",
+    *geotiff.LIBRARIES,
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +68,7 @@ class EvaluateJob(Job):
             config.worker_threads,
             config.tta,
         )
+        predictor.keep_confidences = True
         source: Source = RawPairs(self.label_map, config.limits, predictor.reading)
         if config.dataset is not None:
             source = SplitRecords(Dataset.load(config.dataset))
@@ -102,18 +83,14 @@ class EvaluateJob(Job):
         return RECORD_NAME
 
     def record(self, run: Run, totals: Totals) -> Mapping[str, Any]:
-        """The contents of `metrics.json`."""
-        classes = self.label_map.num_classes
-        confusion = np.zeros((classes, classes), np.int64)
-        for cell, pixels in totals.sums.get("confusion", {}).items():
-            confusion.flat[int(cell)] = pixels
+        """The contents of `metrics.json`: groups and intervals need each image, so it is read."""
         names = ("dataset", "split", "images", "masks")
         return {
             "format_version": FORMAT_VERSION,
             "run": run.name,
             "started": run.started,
             "examples": totals.accepted,
-            **scores.summarize(confusion, self.label_map.names),
+            **score_images(Path(run.output), totals.files, self.label_map.names),
             "label_map": self.label_map.to_dict(),
             "model": {
                 "path": str(Path(self.config.model).absolute()),
@@ -161,9 +138,6 @@ class EvaluateWork:
                 done += scored
         table = pa.Table.from_pylist(done, schema=IMAGES_SCHEMA)
         output.add_table(f"images/part-{shard.index:05d}.parquet", table)
-        confusion = sum((np.array(row["confusion_matrix"], np.int64) for row in done), np.int64(0))
-        cells = np.atleast_1d(confusion).tolist()
-        output.add_sums({"confusion": {str(i): n for i, n in enumerate(cells) if n}})
 
     def close(self) -> None:
         """Ends the threads and the decoder processes."""
@@ -194,33 +168,6 @@ class EvaluateWork:
         predictions = self.predictor.predictions([pair.prepared for pair in pairs])
         label_map = self.predictor.bundle.label_map
         return [
-            _row(pair.row, pair.truth, prediction.mask, label_map)
+            image_row(pair.row, pair.truth, pair.prepared.placement, prediction, label_map)
             for pair, prediction in zip(pairs, predictions, strict=True)
         ]
-
-
-def _row(
-    row: Mapping[str, Any], truth: NDArray[Any], prediction: NDArray[Any], label_map: LabelMap
-) -> dict[str, Any]:
-    confusion = scores.confusion_matrix(
-        truth, prediction, label_map.num_classes, label_map.ignore_id
-    )
-    valid = int(confusion.sum())
-    summary = scores.summarize(confusion, label_map.names)
-    return {
-        "key": row["key"],
-        "image_uri": row["image_uri"],
-        "mask_uri": row["mask_uri"],
-        "annotation": row.get("annotation"),
-        "shard": row.get("shard"),
-        "position": row.get("position"),
-        "height": truth.shape[0],
-        "width": truth.shape[1],
-        "mean_iou": summary["mean_iou"],
-        "pixel_accuracy": summary["pixel_accuracy"],
-        "valid_pixels": valid,
-        "confusion_matrix": confusion.ravel().tolist(),
-        "prediction": encode_mask(prediction),
-        "image_part": row.get("image_part"),
-        "mask_part": row.get("mask_part"),
-    }

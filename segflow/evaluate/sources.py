@@ -109,7 +109,7 @@ class SplitPlan:
             if file["path"].startswith("index/")
         ]
         query = (
-            "SELECT shard AS shard_group, 0 AS weight, key, shard, position, "
+            'SELECT shard AS shard_group, 0 AS weight, key, shard, position, "group", '
             "NULL::VARCHAR AS image_uri, NULL::VARCHAR AS mask_uri, NULL::VARCHAR AS code, "
             "NULL::VARCHAR AS message FROM read_parquet($index) "
             "WHERE split = $split AND variant = 0 ORDER BY shard, position"

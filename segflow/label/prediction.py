@@ -23,17 +23,26 @@ class Prediction:
     mask: NDArray[Any]
     confidence: float
     class_confidence: NDArray[np.float64]
+    seen: tuple[NDArray[np.integer[Any]], NDArray[np.float32]] | None = None
 
 
 class ConfidenceSums:
-    """Adds up confidences of parts of an image, by class."""
+    """Adds up confidences of parts of an image, by class.
 
-    def __init__(self, classes: int) -> None:
+    Args:
+        classes: Number of classes n.
+        keep: Whether to keep each pixel's, too.
+    """
+
+    def __init__(self, classes: int, keep: bool = False) -> None:
+        self._parts: list[tuple[NDArray[Any], NDArray[np.float32]]] | None = [] if keep else None
         self._pixels = np.zeros(classes, np.int64)
         self._sums = np.zeros(classes, np.float64)
 
     def add(self, best: NDArray[np.integer[Any]], confidence: NDArray[np.float32]) -> None:
-        """Adds a part: class ids and largest probabilities, of equal shapes."""
+        """Adds the next rows: class ids and largest probabilities, of equal shapes [rows, w]."""
+        if self._parts is not None:
+            self._parts.append((best, confidence))
         ids, classes = best.ravel(), len(self._pixels)
         self._pixels += np.bincount(ids, minlength=classes)
         self._sums += np.bincount(ids, confidence.ravel().astype(np.float64), minlength=classes)
@@ -42,4 +51,11 @@ class ConfidenceSums:
         """The prediction with this mask and the means over all parts."""
         with np.errstate(invalid="ignore"):
             by_class = self._sums / self._pixels
-        return Prediction(mask, float(self._sums.sum() / self._pixels.sum()), by_class)
+        mean = float(self._sums.sum() / self._pixels.sum())
+        return Prediction(mask, mean, by_class, self._seen())
+
+    def _seen(self) -> tuple[NDArray[Any], NDArray[np.float32]] | None:
+        if self._parts is None:
+            return None
+        best, confidence = zip(*self._parts, strict=True)
+        return np.concatenate(best), np.concatenate(confidence)

@@ -45,6 +45,9 @@ class Predictor:
 
     Every batch has the same shape, so that one graph is traced; a short batch is padded. One
     predictor may be used from several threads at once.
+
+    Attributes:
+        keep_confidences: Whether predictions hold each pixel's, in `Prediction.seen`.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Predictor:
         """
         self.bundle = bundle
         self.batch_size = batch_size
+        self.keep_confidences = False
         self._model = bundle.load_model(tta)
         self._dtype = bundle.label_map.dtype
         height, width = bundle.image_size
@@ -152,13 +156,14 @@ class Predictor:
         placement: Placement,
     ) -> Prediction:
         mask = resized_argmax(logits[placement.box], placement.source, self._dtype)
-        sums = ConfidenceSums(self.bundle.label_map.num_classes)
+        sums = ConfidenceSums(self.bundle.label_map.num_classes, self.keep_confidences)
         sums.add(best[placement.box], confidence[placement.box])
         return sums.prediction(mask)
 
     def _predict_windows(self, prepared: Prepared) -> Prediction:
         """Slides over an image; of one at the model's own scale no logits are kept but a row's."""
-        placement, sums = prepared.placement, ConfidenceSums(self.bundle.label_map.num_classes)
+        placement = prepared.placement
+        sums = ConfidenceSums(self.bundle.label_map.num_classes, self.keep_confidences)
         rows, columns = placement.box
         keeps_scale = placement.inner == placement.source
         bands: list[NDArray[Any]] = []

@@ -140,6 +140,7 @@ def write_record(
     architecture: Mapping[str, Any],
     training: Mapping[str, Any],
     scores: Mapping[str, Any],
+    calibration: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Commits a bundle whose other files are in place: writes `bundle.json`.
 
@@ -149,6 +150,7 @@ def write_record(
         architecture: Name, parameters, size.
         training: Settings and course of the training.
         scores: As `segflow.scores.summarize` gives them, and what they were measured on.
+        calibration: As `segflow.scores.calibration.calibration` gives it.
     """
     return _commit(
         Path(folder),
@@ -164,7 +166,7 @@ def write_record(
             "architecture": dict(architecture),
             "training": dict(training),
             "dataset": _dataset(dataset),
-            **_scores(scores),
+            **_scores(scores, calibration),
         },
     )
 
@@ -177,8 +179,9 @@ def write_ensemble_record(
     architecture: Mapping[str, Any],
     ensemble: Mapping[str, Any],
     members: Sequence[Mapping[str, Any]],
-    scores: Mapping[str, Any] | None,
-    dataset: Dataset | None,
+    dataset: Dataset | None = None,
+    scores: Mapping[str, Any] | None = None,
+    calibration: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Commits the bundle of an ensemble, as `write_record` does that of a training.
 
@@ -189,8 +192,9 @@ def write_ensemble_record(
         architecture: Name, parameters, size.
         ensemble: The settings that it was made with.
         members: Of each, where it lies, its fingerprint, its weight and its scores.
-        scores: The ensemble's, as for `write_record`; None if it was not scored.
-        dataset: What it was scored on, if it was.
+        dataset: What it was scored on; None if it was not.
+        scores: As for `write_record`; None likewise.
+        calibration: As for `write_record`; None likewise.
     """
     bands = None if like.bands is None else list(like.bands)
     return _commit(
@@ -203,7 +207,7 @@ def write_ensemble_record(
             "ensemble": dict(ensemble),
             "members": [dict(member) for member in members],
             "dataset": None if dataset is None else _dataset(dataset),
-            **({"metrics": None, "confusion_matrix": None} if scores is None else _scores(scores)),
+            **_scores(scores, calibration),
         },
     )
 
@@ -230,11 +234,12 @@ def _dataset(dataset: Dataset) -> dict[str, str]:
     return {"fingerprint": dataset.fingerprint, "path": str(dataset.folder)}
 
 
-def _scores(scores: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "metrics": {k: v for k, v in scores.items() if k != "confusion_matrix"},
-        "confusion_matrix": scores["confusion_matrix"],
-    }
+def _scores(
+    scores: Mapping[str, Any] | None, calibration: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    metrics = scores and {k: v for k, v in scores.items() if k != "confusion_matrix"}
+    confusion = scores and scores["confusion_matrix"]
+    return {"metrics": metrics, "confusion_matrix": confusion, "calibration": calibration}
 
 
 def _commit(folder: Path, described: Mapping[str, Any]) -> Bundle:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from segflow import scores, storage
+from segflow import storage
 from segflow.console import plain_console
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
@@ -82,19 +82,19 @@ def _write_bundle(config: TrainConfig, dataset: Dataset, fitted: "Fitted") -> No
     output, split = Path(config.output), dataset.split("val")
     found = score_split(fitted.model, dataset, split.name, config.batch_size)
     examples, model = (output / STATE_FOLDER / f".{name}" for name in (EXAMPLES_NAME, MODEL_NAME))
-    write_examples(examples, found, dataset.label_map.dtype)
+    write_examples(examples, found.shown, dataset.label_map.dtype)
     fitted.model.save(model)
     for path in (examples, model):
         storage.sync(path)
         storage.publish(path, output / path.name[1:])
     storage.put(output / "history.csv", fitted.state.history_csv())
-    summary = scores.summarize(found.confusion, dataset.label_map.names)
     write_record(
         output,
         dataset,
         architecture=_architecture(config, fitted),
         training=_training(config, fitted),
-        scores={**summary, "split": split.name, "examples": split.examples},
+        scores={**found.summary, "split": split.name, "examples": split.examples},
+        calibration=found.calibration,
     )
 
 

@@ -46,22 +46,31 @@ def confusion_matrix(
 def iou_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """IoU of each class, float64 [n]; NaN for a class absent from truth and prediction."""
     hits = np.diag(confusion)
-    return _ratio(hits, confusion.sum(0) + confusion.sum(1) - hits)
+    return ratio(hits, confusion.sum(0) + confusion.sum(1) - hits)
 
 
 def mean_iou(confusion: NDArray[np.int64]) -> float:
     """Mean IoU over the classes present in truth or prediction; NaN if there are none."""
-    ious = iou_per_class(confusion)
-    present = ~np.isnan(ious)
-    return float(ious[present].mean()) if present.any() else float("nan")
+    return mean_of_defined(iou_per_class(confusion))
+
+
+def frequency_weighted_iou(confusion: NDArray[np.int64]) -> float:
+    """IoU of each class weighted by its share of the true pixels; NaN without a pixel.
+
+    As in Long et al. 2015 (https://arxiv.org/abs/1411.4038), section 5.
+    """
+    truth = confusion.sum(1)
+    present = truth > 0
+    weighted = truth[present] * iou_per_class(confusion)[present]
+    return float(ratio(weighted.sum(), truth.sum()))
 
 
 def summarize(confusion: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
     """The scores of `metrics.json` and `bundle.json`; an undefined score is None.
 
     Returns:
-        `mean_iou`, `pixel_accuracy`, `per_class.<name>` {`iou`, `dice`, `precision`, `recall`,
-        `pixels`} and `confusion_matrix` as nested lists of int.
+        `mean_iou`, `frequency_weighted_iou`, `pixel_accuracy`, `per_class.<name>` {`iou`,
+        `dice`, `precision`, `recall`, `pixels`} and `confusion_matrix` as nested lists of int.
 
     Raises:
         ValueError: There is not one name for each class.
@@ -71,26 +80,35 @@ def summarize(confusion: NDArray[np.int64], names: Sequence[str]) -> dict[str, A
     hits, truth, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
     columns = {
         "iou": iou_per_class(confusion),
-        "dice": _ratio(2 * hits, truth + predicted),
-        "precision": _ratio(hits, predicted),
-        "recall": _ratio(hits, truth),
+        "dice": ratio(2 * hits, truth + predicted),
+        "precision": ratio(hits, predicted),
+        "recall": ratio(hits, truth),
     }
     per_class = {
-        name: {k: _number(v[i]) for k, v in columns.items()} | {"pixels": int(truth[i])}
+        name: {k: number(v[i]) for k, v in columns.items()} | {"pixels": int(truth[i])}
         for i, name in enumerate(names)
     }
     return {
-        "mean_iou": _number(mean_iou(confusion)),
-        "pixel_accuracy": _number(_ratio(hits.sum(), confusion.sum())),
+        "mean_iou": number(mean_iou(confusion)),
+        "frequency_weighted_iou": number(frequency_weighted_iou(confusion)),
+        "pixel_accuracy": number(ratio(hits.sum(), confusion.sum())),
         "per_class": per_class,
         "confusion_matrix": confusion.tolist(),
     }
 
 
-def _ratio(part: Any, whole: Any) -> NDArray[np.float64]:
+def mean_of_defined(values: NDArray[np.float64]) -> float:
+    """The mean of what is not NaN; NaN if all are."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")
+
+
+def ratio(part: Any, whole: Any) -> NDArray[np.float64]:
+    """`part` / `whole`, elementwise, in float64; NaN for 0 / 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(part, np.float64) / np.asarray(whole, np.float64)
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """A score as JSON has it: None where it is undefined."""
     return None if np.isnan(value) else float(value)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn import metrics
 
 from segflow import scores
 
@@ -172,6 +173,7 @@ def test_the_summary_of_nothing_is_all_none():
     summary = scores.summarize(np.zeros((1, 1), np.int64), ["sky"])
 
     assert summary["mean_iou"] is None
+    assert summary["frequency_weighted_iou"] is None
     assert summary["pixel_accuracy"] is None
 
 
@@ -186,3 +188,31 @@ def test_pixel_counts_beyond_32_bits_are_exact():
 def test_names_must_match_the_matrix():
     with pytest.raises(ValueError, match="2 names for a 3 x 3 matrix"):
         scores.summarize(np.zeros((3, 3), np.int64), ["sky", "road"])
+
+
+# against scikit-learn
+
+
+@given(_pairs())
+def test_scores_are_those_of_scikit_learn(pair):
+    truth, prediction = pair
+    summary = scores.summarize(scores.confusion_matrix(truth, prediction, 4, IGNORE), [*"abcd"])
+    kept = truth != IGNORE
+    if not kept.any():
+        return
+    seen, said = truth[kept], prediction[kept]
+    labels = np.union1d(seen, said).tolist()
+    options = {"labels": labels, "average": None, "zero_division": np.nan}
+    expected = {
+        "iou": metrics.jaccard_score(seen, said, labels=labels, average=None),
+        "dice": metrics.f1_score(seen, said, **options),
+        "precision": metrics.precision_score(seen, said, **options),
+        "recall": metrics.recall_score(seen, said, **options),
+    }
+    for name, values in expected.items():
+        found = [summary["per_class"]["abcd"[i]][name] for i in labels]
+        np.testing.assert_allclose(np.array(found, float), values, rtol=1e-12)
+    weighted = metrics.jaccard_score(seen, said, labels=labels, average="weighted")
+    assert summary["frequency_weighted_iou"] == pytest.approx(weighted, rel=1e-12)
+    assert summary["mean_iou"] == pytest.approx(expected["iou"].mean(), rel=1e-12)
+    assert summary["pixel_accuracy"] == pytest.approx(metrics.accuracy_score(seen, said))
