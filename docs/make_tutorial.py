@@ -21,7 +21,7 @@ SECTIONS = (
     ("classes", "dataset", "Classes"),
     ("examples", "dataset", "Examples"),
     ("curves", "model", "Learning curves"),
-    ("worst-and-best", "evaluation", "Worst and best"),
+    ("worst-and-best", "evaluation", "Worst, median, best"),
     ("confusion", "evaluation", "Confusion"),
     ("labelled", "labels", "Images"),
 )

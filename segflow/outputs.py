@@ -42,7 +42,10 @@ BUNDLE = Kind(
 EVALUATION = Kind(
     "evaluation",
     "metrics.json",
-    ("label_map", "model", "data", "examples", "per_class", "confusion_matrix", *_TABLES),
+    (
+        *("label_map", "model", "data", "examples", "per_class", "confusion_matrix"),
+        *("intervals", "by_group", "calibration", *_TABLES),
+    ),
 )
 LABELS = Kind("labels", "runs/*.json", ("run", "model", "classes", "gone", *_TABLES))
 

@@ -1,4 +1,4 @@
-"""The page of an evaluation: scores, distribution over the images, best and worst images."""
+"""The page of an evaluation: scores, by group and over the images, and images to look at."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,19 +13,20 @@ from segflow.data.config import DecodeLimits
 from segflow.data.pair import read_pair
 from segflow.errors import RejectError
 from segflow.label_map import LabelMap
-from segflow.report import pictures, sections, tables
+from segflow.report import pictures, scored, sections, shown, tables
 from segflow.report.pictures import Card
-from segflow.report.render import render, score
+from segflow.report.render import render
 from segflow.report.stored import read_records
 from segflow.report.tables import Tables
 
-_SHOWN = 6  # of the best, and of the worst
+_SHOWN = {"worst": 6, "median": 3, "best": 3, "doubtful": 6}
+_GROUPS = 40  # in the table: the worst
 _BINS = 40
 
 _COLUMNS = {
     "images": "key VARCHAR, image_uri VARCHAR, mask_uri VARCHAR, annotation VARCHAR, "
-    "shard VARCHAR, position INT, mean_iou DOUBLE, pixel_accuracy DOUBLE, prediction BLOB, "
-    "image_part VARCHAR, mask_part VARCHAR",
+    "shard VARCHAR, position INT, mean_iou DOUBLE, confident_disagreement DOUBLE, "
+    "doubtful BLOB, prediction BLOB, image_part VARCHAR, mask_part VARCHAR",
     "rejects": sections.REJECTS_COLUMNS,
 }
 
@@ -46,7 +47,11 @@ def page(folder: Path) -> str:
             kind="evaluation",
             name=folder.resolve().name,
             metrics=metrics,
-            classes=sections.class_scores(metrics["per_class"], label_map),
+            classes=scored.class_scores(metrics["per_class"], label_map),
+            interval=scored.interval,
+            calibration=scored.of_evaluation(metrics["calibration"]),
+            groups=_groups(metrics["by_group"]),
+            words=scored.mix_ups(metrics["confusion_matrix"], label_map.names),
             confusion=sections.confusion(metrics["confusion_matrix"], label_map.names),
             distribution=sections.histogram(opened, "images", "mean_iou", _BINS, "mean IoU"),
             examples=_examples(opened, metrics, label_map),
@@ -55,35 +60,56 @@ def page(folder: Path) -> str:
         )
 
 
+def _groups(by_group: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the table of groups, the worst first."""
+    rows = [{"name": name, **values} for name, values in by_group.items()]
+    rows.sort(key=lambda row: (row["mean_iou"] is None, row["mean_iou"], row["name"]))
+    return rows[:_GROUPS]
+
+
 def _examples(
     opened: Tables, metrics: Mapping[str, Any], label_map: LabelMap
-) -> list[tuple[str, list[Card]]]:
-    """The worst images and, as far as they are others, the best."""
-    worst = _extreme(opened, "ASC", [])
-    best = _extreme(opened, "DESC", [row["key"] for row in worst])
-    groups = (("worst", worst), ("best", best))
-    return [(rank, _cards(rows, metrics["data"], label_map)) for rank, rows in groups if rows]
-
-
-def _extreme(opened: Tables, order: str, without: Sequence[str]) -> list[dict[str, Any]]:
-    return opened.rows(
-        "SELECT key, image_uri, mask_uri, annotation, image_part, mask_part, shard, position, "
-        "mean_iou, pixel_accuracy, prediction FROM images "
-        "WHERE mean_iou IS NOT NULL AND NOT list_contains($without, key) "
-        f"ORDER BY mean_iou {order}, key LIMIT $n",
-        without=list(without),
-        n=_SHOWN,
-    )
-
-
-def _cards(
-    rows: Sequence[Mapping[str, Any]], data: Mapping[str, Any], label_map: LabelMap
-) -> list[Card]:
+) -> dict[str, list[Card]]:
+    """The images of each rank that has any; none is of two ranks by score."""
+    rows = _ranked(opened)
+    data = metrics["data"]
     if data.get("dataset"):
         sources = _stored(rows, Path(data["dataset"]))
     else:
         sources = [_raw(row, label_map) for row in rows]
-    return [_card(row, source, label_map) for row, source in zip(rows, sources, strict=True)]
+    cards: dict[str, list[Card]] = {}
+    for row, source in zip(rows, sources, strict=True):
+        cards.setdefault(row["rank"], []).append(shown.card(row, source, label_map))
+    return cards
+
+
+_ORDERS = {
+    "worst": "mean_iou, key",
+    "best": "mean_iou DESC, key",
+    "median": "abs(mean_iou - (SELECT median(mean_iou) FROM images)), key",
+}
+
+
+def _ranked(opened: Tables) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for rank, order in _ORDERS.items():
+        there = [row["key"] for row in found]
+        found += _rows(opened, rank, "NOT list_contains($there, key)", order, there=there)
+    doubtful = "confident_disagreement DESC, key"
+    return found + _rows(opened, "doubtful", "confident_disagreement > 0", doubtful)
+
+
+def _rows(
+    opened: Tables, rank: str, where: str, order: str, **parameters: Any
+) -> list[dict[str, Any]]:
+    return opened.rows(
+        "SELECT $rank AS rank, key, image_uri, mask_uri, annotation, image_part, mask_part, shard, "
+        "position, mean_iou, confident_disagreement, doubtful, prediction FROM images "
+        f"WHERE mean_iou IS NOT NULL AND {where} ORDER BY {order} LIMIT $n",
+        rank=rank,
+        n=_SHOWN[rank],
+        **parameters,
+    )
 
 
 def _stored(rows: Sequence[Mapping[str, Any]], dataset: Path) -> list[_Source | str]:
@@ -104,12 +130,3 @@ def _raw(row: Mapping[str, Any], label_map: LabelMap) -> _Source | str:
         why = why if what in ("image", "mask") else f"{what}{colon}{why}"
         return f"{path}: {why}; the scores above still hold"
     return pair.image, pair.mask
-
-
-def _card(row: Mapping[str, Any], source: _Source | str, label_map: LabelMap) -> Card:
-    notes = [f"mIoU {score(row['mean_iou'])}, pixel accuracy {score(row['pixel_accuracy'])}"]
-    if isinstance(source, str):
-        return Card(row["key"], notes, problem=source)
-    rgb, truth = source
-    prediction = mask_formats.decode(row["prediction"], "png")
-    return pictures.comparison(row["key"], notes, rgb, truth, prediction, label_map)

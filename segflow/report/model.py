@@ -1,8 +1,9 @@
-"""The page of a model bundle: scores, learning curves, best and worst predictions, training."""
+"""The page of a model bundle: scores, learning curves, predictions, cost, training."""
 
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -11,9 +12,9 @@ from markupsafe import Markup
 from segflow import storage
 from segflow.data import mask_formats
 from segflow.label_map import LabelMap
-from segflow.report import pictures, plots, sections
+from segflow.report import pictures, plots, scored, sections, shown
 from segflow.report.pictures import Card
-from segflow.report.render import render, score
+from segflow.report.render import render
 
 
 def page(folder: Path) -> str:
@@ -24,27 +25,53 @@ def page(folder: Path) -> str:
     """
     bundle = storage.read_json(folder / "bundle.json")
     label_map = LabelMap.from_dict(bundle["label_map"], str(folder / "bundle.json"))
-    examples = _examples(folder, label_map)
+    history = _history(folder / "history.csv")
     return render(
         "model.html",
         kind="model",
         name=folder.resolve().name,
         bundle=bundle,
         metrics=bundle["metrics"],
-        curves=_curves(folder / "history.csv", bundle["training"]),
-        classes=sections.class_scores(bundle["metrics"]["per_class"], label_map),
+        curves=_curves(history, bundle["training"]),
+        classes=scored.class_scores(bundle["metrics"]["per_class"], label_map),
+        interval=scored.interval,
+        calibration=scored.of_bundle(bundle.get("calibration")),
+        cost=_cost(bundle, history),
+        words=scored.mix_ups(bundle["confusion_matrix"], label_map.names),
         confusion=sections.confusion(bundle["confusion_matrix"], label_map.names),
-        examples=examples,
+        examples=_examples(folder, label_map),
         legend=sections.swatches(label_map),
     )
 
 
-def _curves(path: Path, training: Mapping[str, Any]) -> list[tuple[str, Markup]]:
-    """(Title, plot) of loss and mean IoU over the epochs; none without a history."""
+def _history(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        return list(csv.DictReader(file))
+
+
+def _cost(bundle: Mapping[str, Any], history: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What the model costs to keep, to run, and to train, as far as it is known."""
+    architecture, seconds = bundle["architecture"], bundle["training"].get("seconds")
+    speeds = [float(row["images_per_second"]) for row in history if row.get("images_per_second")]
+    flops = architecture.get("flops")
+    known = {
+        "Weights": f"{architecture['weights']:,}" if "weights" in architecture else None,
+        "Model file": f"{bundle['model']['bytes'] / 1e6:.1f} MB",
+        "Floating-point operations an image": f"{flops / 1e9:.2f} billion" if flops else None,
+        "Training": f"{median(speeds):.1f} images a second, median epoch" if speeds else None,
+        "Time of training": f"{seconds / 60:.1f} minutes" if seconds else None,
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def _curves(
+    rows: Sequence[Mapping[str, str]], training: Mapping[str, Any]
+) -> list[tuple[str, Markup]]:
+    """(Title, plot) of loss and mean IoU over the epochs; none without a history."""
+    if not rows:
+        return []
     epochs, best = [int(row["epoch"]) for row in rows], training.get("best_epoch")
     pairs = (("Loss", "loss", None), ("Mean IoU", "mean_iou", (0.0, 1.0)))
     return [
@@ -69,26 +96,12 @@ def _column(rows: Sequence[Mapping[str, str]], name: str) -> list[float | None]:
     return [float(row[name]) if row.get(name) else None for row in rows]
 
 
-def _examples(folder: Path, label_map: LabelMap) -> list[tuple[str, list[Card]]]:
-    """Best and worst validation examples, the best first in its group and so the worst."""
+def _examples(folder: Path, label_map: LabelMap) -> dict[str, list[Card]]:
+    """The validation examples of each rank, in the order in which they were chosen."""
     path = folder / "examples.parquet"
-    if not path.is_file():
-        return []
-    # Few rows, chosen when the model was scored.
-    rows = sorted(pq.read_table(path).to_pylist(), key=lambda row: (row["mean_iou"], row["key"]))
-    groups = (("worst", rows), ("best", rows[::-1]))
-    return [
-        (rank, [_card(row, label_map) for row in ordered if row["rank"] == rank])
-        for rank, ordered in groups
-    ]
-
-
-def _card(row: Mapping[str, Any], label_map: LabelMap) -> Card:
-    return pictures.comparison(
-        row["key"],
-        [f"mIoU {score(row['mean_iou'])}"],
-        pictures.decode_rgb(row["image"]),
-        mask_formats.decode(row["truth"], "png"),
-        mask_formats.decode(row["prediction"], "png"),
-        label_map,
-    )
+    cards: dict[str, list[Card]] = {}
+    if path.is_file():
+        for row in pq.read_table(path).to_pylist():  # few rows
+            source = pictures.decode_rgb(row["image"]), mask_formats.decode(row["truth"], "png")
+            cards.setdefault(row["rank"], []).append(shown.card(row, source, label_map))
+    return cards

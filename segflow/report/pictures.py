@@ -102,6 +102,16 @@ def errors(
     return _jpeg(_stripe(grey, ignored), alt, "errors")
 
 
+def doubts(
+    rgb: NDArray[np.uint8], doubtful: NDArray[np.bool_], alt: str, label: str = "doubtful"
+) -> Picture:
+    """Pixels that look mislabelled, bool [h', w'], in red over a pale grey image."""
+    base = _reduce(rgb)
+    grey = np.repeat(base.mean(-1, keepdims=True) * 0.5 + 96, 3, axis=-1)
+    grey[_fit(doubtful, base) > 0] = _WRONG
+    return _jpeg(grey.round().astype(np.uint8), alt, label)
+
+
 def comparison(
     key: str,
     notes: Sequence[str],
@@ -109,8 +119,14 @@ def comparison(
     truth: NDArray[Any],
     prediction: NDArray[Any],
     label_map: LabelMap,
+    doubtful: NDArray[np.bool_] | None = None,
 ) -> Card:
-    """Image, truth, prediction and errors of one example, side by side."""
+    """Image, truth, prediction, and errors or else doubtful pixels of one example, side by side."""
+    last = (
+        errors(rgb, truth, prediction, label_map, f"errors in {key}")
+        if doubtful is None
+        else doubts(rgb, doubtful, f"doubtful pixels of {key}")
+    )
     return Card(
         key,
         notes,
@@ -118,7 +134,7 @@ def comparison(
             photo(rgb, key),
             overlay(rgb, truth, label_map, f"truth of {key}", "truth"),
             overlay(rgb, prediction, label_map, f"prediction for {key}", "prediction"),
-            errors(rgb, truth, prediction, label_map, f"errors in {key}"),
+            last,
         ],
     )
 

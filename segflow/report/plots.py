@@ -13,7 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from segflow.scores.calibration import Reliability
+
 _SIZE = (4.8, 2.7)  # inches; at this width 10 pt text stays readable on a phone
+_SQUARE = (4.8, 4.2)
 _INK, _MUTED, _RULE, _PAPER, _FIRST, _SECOND = (f"#00000{digit}" for digit in range(1, 7))
 _THEME = {
     _INK: "var(--ink)",
@@ -112,8 +115,31 @@ def histogram(label: str, counts: Sequence[int], low: float, high: float) -> Mar
     return _svg(figure, f"Number of images by {label}")
 
 
-def _figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=_SIZE, layout="constrained")
+@mpl.rc_context(_STYLE)
+def reliability(title: str, lines: Sequence[tuple[str, Reliability]]) -> Markup:
+    """Reliability diagram (Guo et al. 2017): share of hits by confidence, a point for each bin.
+
+    A point is the larger the more pixels its bin has; on the diagonal confidence is right.
+
+    Args:
+        title: The plot's accessible name.
+        lines: At most two, with their names.
+    """
+    figure, axes = _figure(_SQUARE)
+    axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, linestyle=(0, (3, 3)))
+    for (name, bins), color in zip(lines, (_FIRST, _SECOND), strict=False):
+        used = bins.pixels > 0
+        pixels = bins.pixels[used]
+        confidence, accuracy = bins.confidence[used] / pixels, bins.hits[used] / pixels
+        axes.plot(confidence, accuracy, color=color, linewidth=1.8, label=name)
+        axes.scatter(confidence, accuracy, 12 + 120 * pixels / pixels.sum(), color)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of hits")
+    axes.legend(loc="upper left")
+    return _svg(figure, title)
+
+
+def _figure(size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
     return figure, figure.add_subplot()
 
 

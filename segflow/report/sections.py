@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -63,13 +62,6 @@ def swatches(label_map: LabelMap) -> list[Swatch]:
     """The classes in order of id, each with the colour it is drawn in."""
     colors = ("#{:02x}{:02x}{:02x}".format(*color) for color in label_map.palette().tolist())
     return [Swatch(name, color) for name, color in zip(label_map.names, colors, strict=True)]
-
-
-def class_scores(
-    per_class: Mapping[str, Mapping[str, Any]], label_map: LabelMap
-) -> list[dict[str, Any]]:
-    """A row per class: `swatch` and its scores, as `scores.summarize` gives them."""
-    return [{"swatch": s, **per_class[s.name]} for s in swatches(label_map)]
 
 
 def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Confusion:

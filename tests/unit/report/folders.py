@@ -14,7 +14,14 @@ from PIL import Image
 
 from segflow import scores, storage
 from segflow.data.records import Record, encode_example, write_frame
+from segflow.data.resize import place
+from segflow.evaluate.table import IMAGES_SCHEMA, image_row
+from segflow.label.prediction import Prediction
 from segflow.label_map import LabelMap
+from segflow.scores.boundary import boundary_counts
+from segflow.scores.calibration import calibration
+from segflow.scores.images import score_images
+from segflow.scores.tally import Tally
 
 HOSTILE = "<script>alert(1)</script>"
 ODD_NAMES = (HOSTILE, 'it\'s "quoted" & 100%20.png', "Straße/图像  é.png")
@@ -115,26 +122,28 @@ def write_dataset(folder: Path, copies: int = 2) -> Path:
 
 def write_bundle(folder: Path) -> Path:
     """A model bundle after five epochs, the fourth the best."""
-    rows, total = [], np.zeros((4, 4), np.int64)
-    for seed, rank in enumerate(("best", "best", "worst")):
+    rows, tally = [], Tally(4, 4)
+    for seed, rank in ((2, "worst"), (3, "median"), (0, "best"), (1, "best"), (2, "doubtful")):
         image, ids = scene(seed)
-        prediction = predicted(ids, 1 + 6 * (rank == "worst"))
-        matrix = scores.confusion_matrix(ids, prediction, 4, 255)
-        total += matrix
+        prediction = predicted(ids, {"worst": 7, "median": 4, "best": 1, "doubtful": 7}[rank])
+        counted = counts(ids, prediction)
+        if rank != "doubtful":
+            tally.add(counted["confusion"][None], counted["boundary"][None])
         rows.append(
             {
                 "rank": rank,
-                "key": ODD_NAMES[seed],
-                "mean_iou": scores.mean_iou(matrix),
+                "key": ODD_NAMES[seed] if seed < 3 else "median.png",
+                "mean_iou": scores.mean_iou(counted["confusion"]),
+                "confident_disagreement": 0.123,
                 "image": encode(image, "JPEG"),
                 "truth": encode(ids),
                 "prediction": encode(prediction),
-                **dict.fromkeys(("image_part", "mask_part")),
+                "doubtful": encode(prediction != ids),
             }
         )
     _table(folder, "examples.parquet", rows)
     _write_history(folder / "history.csv")
-    metrics = scores.summarize(total, LABEL_MAP.names)
+    metrics = tally.summary(LABEL_MAP.names)
     record = {
         "format_version": 1,
         "label_map": LABEL_MAP.to_dict(),
@@ -151,7 +160,8 @@ def write_bundle(folder: Path) -> Path:
         },
         "dataset": {"fingerprint": "cd" * 32, "path": f"/data/{HOSTILE}"},
         "confusion_matrix": metrics.pop("confusion_matrix"),
-        "metrics": {**metrics, "split": "val", "examples": 3},
+        "metrics": {**metrics, "split": "val", "examples": 4},
+        "calibration": calibration(*_logits()),
         "model": {"file": "model.keras", "bytes": 1, "sha256": "ef" * 32},
         "fingerprint": _FINGERPRINT,
         "versions": {"segflow": "0.1.0", "keras": "3.15.1"},
@@ -160,46 +170,29 @@ def write_bundle(folder: Path) -> Path:
 
 
 def write_evaluation(folder: Path, sources: Path) -> Path:
-    """An evaluation on raw pairs, which it draws in `sources`."""
-    rows, total = [], np.zeros((4, 4), np.int64)
+    """An evaluation on raw pairs, which it draws in `sources`, in two groups and none."""
+    rows = []
     for seed in range(8):
         image, ids = scene(seed)
         name = f"{seed} {HOSTILE.replace('/', '')}.png" if seed == 0 else f"{seed}.png"
         image_uri = _save(sources / "images" / name, image)
         mask_uri = _save(sources / "masks" / name, ids)
-        prediction = predicted(ids, seed)
-        matrix = scores.confusion_matrix(ids, prediction, 4, 255)
-        total += matrix
-        rows.append(
-            {
-                "key": name,
-                "image_uri": image_uri,
-                "mask_uri": mask_uri,
-                "annotation": None,
-                "shard": None,
-                "position": None,
-                **_image_scores(matrix),
-                "prediction": encode(prediction),
-                **dict.fromkeys(("image_part", "mask_part")),
-            }
-        )
+        address = {"key": name, "image_uri": image_uri, "mask_uri": mask_uri}
+        group = (HOSTILE, "harbour", None)[seed % 3]
+        rows.append(_image_row({**address, "group": group}, ids, predicted(ids, seed)))
     data = {"images": str(sources / "images"), "masks": str(sources / "masks")}
-    return _write_metrics(folder, rows, total, data)
+    return _write_metrics(folder, rows, data)
 
 
 def write_split_evaluation(folder: Path, dataset: Path) -> Path:
     """An evaluation on the `train` split of a dataset that `write_dataset` drew."""
     index = pq.read_table(dataset / "index/part-00000.parquet").to_pylist()
-    rows, total = [], np.zeros((4, 4), np.int64)
+    rows = []
     for i, row in enumerate(r for r in index if r["split"] == "train" and not r["variant"]):
         _, ids = scene(_seed(row["key"]))
-        prediction = predicted(ids, i)
-        matrix = scores.confusion_matrix(ids, prediction, 4, 255)
-        total += matrix
-        address = {name: row[name] for name in ("key", "shard", "position")}
-        uris = dict.fromkeys(("image_uri", "mask_uri", "annotation", "image_part", "mask_part"))
-        rows.append({**address, **uris, **_image_scores(matrix), "prediction": encode(prediction)})
-    return _write_metrics(folder, rows, total, {"dataset": str(dataset), "split": "train"})
+        address = {name: row[name] for name in ("key", "shard", "position", "group")}
+        rows.append(_image_row(address, ids, predicted(ids, i)))
+    return _write_metrics(folder, rows, {"dataset": str(dataset), "split": "train"})
 
 
 def write_labels(folder: Path, sources: Path, runs: Sequence[str] = ("r1", "r2")) -> Path:
@@ -355,10 +348,12 @@ def _split(shard: Path, rows: Sequence[Mapping[str, Any]], sources: int) -> dict
 
 
 def _write_metrics(
-    folder: Path, rows: Sequence[Mapping[str, Any]], total: Any, data: Mapping[str, Any]
+    folder: Path, rows: Sequence[Mapping[str, Any]], data: Mapping[str, Any]
 ) -> Path:
+    table = pa.Table.from_pylist(rows, IMAGES_SCHEMA)
+    images = _table(folder, "images/part-00000.parquet", table)
     record = {
-        **scores.summarize(total, LABEL_MAP.names),
+        **score_images(folder, [images], LABEL_MAP.names),
         "examples": len(rows),
         "model": {"path": "/models/one", "fingerprint": _FINGERPRINT},
         "data": dict(data),
@@ -367,31 +362,45 @@ def _write_metrics(
         "config": {"batch_size": 16},
         "versions": {"keras": "3.15.1"},
         "inputs": {"listed": 17, "accepted": 8, "rejected": 9, "by_code": _BY_CODE},
-        "files": [_table(folder, "images/part-00000.parquet", list(rows)), _rejects(folder)],
+        "files": [images, _rejects(folder)],
     }
     return _commit(folder, "metrics.json", record)
 
 
-def _image_scores(matrix: Any) -> dict[str, Any]:
+def counts(ids: Any, prediction: Any) -> dict[str, Any]:
+    """Confusion matrix and boundary counts of one image."""
     return {
-        "height": HEIGHT,
-        "width": WIDTH,
-        "mean_iou": scores.mean_iou(matrix),
-        "pixel_accuracy": float(np.trace(matrix) / matrix.sum()),
-        "valid_pixels": int(matrix.sum()),
-        "confusion_matrix": matrix.ravel().tolist(),
+        "confusion": scores.confusion_matrix(ids, prediction, 4, 255),
+        "boundary": boundary_counts(ids, prediction, 4, 255),
     }
+
+
+def _image_row(row: Mapping[str, Any], ids: Any, prediction: Any) -> dict[str, Any]:
+    """A row of an evaluation; the model is 95 % sure, but of the upper half."""
+    confidence = np.full(ids.shape, 0.95, np.float32)
+    confidence[: HEIGHT // 2] = 0.6
+    seen = Prediction(prediction, 0.8, np.zeros(4), (prediction, confidence))
+    return image_row(row, ids, place(ids.shape, ids.shape, "stretch"), seen, LABEL_MAP)
+
+
+def _logits() -> tuple[Any, Any]:
+    """Logits of 500 pixels, twice as large as they should be, and the truth."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (500, 4))
+    truth = (logits + rng.gumbel(size=logits.shape)).argmax(1)
+    return 2 * logits, truth
 
 
 def _write_history(path: Path) -> None:
     columns = ("epoch", "loss", "mean_iou", "val_loss", "val_mean_iou", "val_pixel_accuracy")
+    columns += ("images_per_second",)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         for epoch in range(1, 6):
             score = 0.5 + 0.1 * min(epoch, 8 - epoch)
-            writer.writerow([epoch, 2 / epoch, score, 2.2 / epoch, score - 0.05, 0.9])
+            writer.writerow([epoch, 2 / epoch, score, 2.2 / epoch, score - 0.05, 0.9, 12.5])
 
 
 def _rejects(folder: Path, path: str = "rejects/part-00000.parquet") -> dict[str, Any]:
@@ -414,9 +423,10 @@ def _reject_rows(uris: Sequence[str]) -> list[dict[str, Any]]:
     return [{"key": Path(uri).name, "image_uri": uri, **row} for uri in uris]
 
 
-def _table(folder: Path, path: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _table(folder: Path, path: str, rows: list[dict[str, Any]] | pa.Table) -> dict[str, Any]:
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), folder / path)
+    table = pa.Table.from_pylist(rows) if isinstance(rows, list) else rows
+    pq.write_table(table, folder / path)
     return {"path": path, "bytes": 0, "sha256": "", "rows": len(rows)}
 
 

@@ -4,10 +4,13 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from segflow import scores
 from segflow.errors import UsageError
 from segflow.report import draw
+from segflow.scores.calibration import Reliability
 from tests.unit.report import folders
 
 AUGMENTATIONS = 15  # the original, and what the preset `strong` has
@@ -114,11 +117,24 @@ def test_dataset_whose_shard_is_damaged_says_so_in_place(tmp_path: Path) -> None
 
 def test_model(tmp_path: Path) -> None:
     page = Page(draw(folders.write_bundle(tmp_path / "m")))
-    assert page.tags.count("svg") == 2
+    assert page.tags.count("svg") == 3
     assert "best: 4" in page.text
     assert "1,234,567 weights" in page.text
-    assert page.text.index("Straße") < page.text.index("it's")
-    assert len(page.images) == 3 * 4
+    places = [page.text.index(name) for name in ("Straße", "median.png", "alert(1)", "it's")]
+    assert places == sorted(places)
+    assert len(page.images) == (1 + 1 + 2 + 1) * 4
+
+
+def test_model_says_what_it_gets_wrong_how_sure_it_is_and_what_it_costs(tmp_path: Path) -> None:
+    page = Page(draw(folders.write_bundle(tmp_path / "m")))
+    assert "$a_1$ lake taken for meadow: 18.3 % of its pixels" in page.text
+    doubtful = page.text.partition("Perhaps mislabelled")[2]
+    assert "Straße/图像 é.png 12.3 % of its pixels, mIoU 0.558" in doubtful
+    assert "mostly meadow in the mask, $a_1$ lake to the model" in doubtful
+    assert "it is overconfident. Share of hits by confidence" in page.text
+    assert "at temperature 1.8" in page.text
+    assert "Training 12.5 images a second, median epoch" in page.text
+    assert "95 % interval 0.632 to 0.919" in page.text
 
 
 def test_model_without_history_or_examples_still_has_its_scores(tmp_path: Path) -> None:
@@ -126,25 +142,59 @@ def test_model_without_history_or_examples_still_has_its_scores(tmp_path: Path) 
     (folder / "history.csv").unlink()
     (folder / "examples.parquet").unlink()
     page = Page(draw(folder))
-    assert "svg" not in page.tags
+    assert page.tags.count("svg") == 1  # calibration
     assert "Mean IoU" in page.text
+
+
+def test_model_of_another_maker_has_its_plain_scores(tmp_path: Path) -> None:
+    """Such as an ensemble without calibration and intervals."""
+    folder = folders.write_bundle(tmp_path / "m")
+    record = json.loads((folder / "bundle.json").read_text())
+    matrix = np.array(record["confusion_matrix"])
+    record["metrics"] = scores.summarize(matrix, folders.LABEL_MAP.names)
+    record["metrics"] |= {"split": "val", "examples": 4}
+    del record["calibration"]
+    (folder / "bundle.json").write_text(json.dumps(record))
+    page = Page(draw(folder))
+    assert "Calibration" not in page.text
+    assert "Boundary IoU Dice" in page.text
 
 
 def test_evaluation_shows_each_image_once_worst_first(tmp_path: Path) -> None:
     page = Page(draw(folders.write_evaluation(tmp_path / "e", tmp_path / "raw")))
-    assert len(page.images) == 8 * 4
-    assert page.text.index("7.png") < page.text.index("1.png")
+    section, _, doubtful = page.text.partition("Perhaps mislabelled")
+    assert section.index("7.png") < section.index("2.png") < section.index("1.png")
+    assert all(section.count(f"{i}.png mIoU") == 1 for i in range(1, 8))
+    assert len(page.images) == (8 + 6) * 4
     assert "8 of 17 listed, 9 rejected" in page.text
+    assert doubtful.index("7.png") < doubtful.index("2.png")
+
+
+def test_evaluation_scores_each_group(tmp_path: Path) -> None:
+    page = Page(draw(folders.write_evaluation(tmp_path / "e", tmp_path / "raw")))
+    section = page.text.partition("Groups")[2].partition("Worst, median, best")[0]
+    assert section.index("harbour 0.718 0.912 3") < section.index(f"{folders.HOSTILE} 0.773")
+
+
+def test_evaluation_without_groups_or_calibration_leaves_them_out(tmp_path: Path) -> None:
+    folder = folders.write_evaluation(tmp_path / "e", tmp_path / "raw")
+    record = json.loads((folder / "metrics.json").read_text())
+    record |= {"by_group": {}, "groups": 0, "calibration": Reliability.empty().to_dict()}
+    (folder / "metrics.json").write_text(json.dumps(record))
+    page = Page(draw(folder))
+    assert "Groups" not in page.text
+    assert "Calibration" not in page.text
 
 
 def test_evaluation_of_a_split_finds_its_images_in_the_dataset(tmp_path: Path) -> None:
     dataset = folders.write_dataset(tmp_path / "d")
     folder = folders.write_split_evaluation(tmp_path / "e", dataset)
-    assert len(Page(draw(folder)).images) == 4 * 4
+    page = Page(draw(folder))
+    assert len(page.images) == (4 + 3) * 4  # one of the four is perfect, so not doubtful
     (dataset / "train-00000-of-00001.tfrecord").unlink()
     page = Page(draw(folder))
     assert page.images == []
-    assert page.text.count("is gone or damaged; the scores above still hold") == 4
+    assert page.text.count("is gone or damaged; the scores above still hold") == 4 + 3
 
 
 @pytest.mark.parametrize("gone", ["images", "masks"])
@@ -153,7 +203,7 @@ def test_evaluation_says_which_source_is_gone(gone: str, tmp_path: Path) -> None
     (tmp_path / f"raw/{gone}/3.png").unlink()
     page = Page(draw(folder))
     assert f"raw/{gone}/3.png: cannot be opened" in page.text
-    assert len(page.images) == 7 * 4
+    assert len(page.images) == (7 + 5) * 4
 
 
 def test_labels(tmp_path: Path) -> None:

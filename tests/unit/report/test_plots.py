@@ -3,7 +3,10 @@
 import re
 from xml.etree import ElementTree
 
+import numpy as np
+
 from segflow.report import plots
+from segflow.scores.calibration import Reliability
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
@@ -48,3 +51,11 @@ def test_ids_are_those_referred_to_and_differ_between_plots() -> None:
 def test_equal_data_give_equal_plots() -> None:
     first, second = (plots.histogram("score", [1, 2], 0, 1) for _ in range(2))
     assert first == second
+
+
+def test_a_reliability_diagram_names_its_lines_and_axes() -> None:
+    bins = Reliability.count(np.array([0.5, 0.5, 0.95]), np.array([True, False, True]))
+    svg = plots.reliability("Reliability", [("before", bins), ("after", bins)])
+    texts = _texts(svg)
+    assert {"before", "after", "confidence", "share of hits"} <= set(texts)
+    assert not re.search(r"#[0-9a-f]{6}\b", svg)
