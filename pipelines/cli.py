@@ -140,7 +140,9 @@ def _silence(stream: TextIO) -> None:
 
 
 def _written_to(config: Any) -> str:
-    return str(getattr(config, "output", None) or config.folder)
+    if output := getattr(config, "output", None):
+        return str(output)
+    return config.folder if isinstance(config.folder, str) else config.folder[0]
 
 
 def _os_error(error: OSError) -> str:
