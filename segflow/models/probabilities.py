@@ -56,9 +56,13 @@ def logits_of(probability: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def at_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
-    """The model for pictures of another size, its logits resized to that; itself if they fit."""
+    """The model for pictures of another size; itself if they fit.
+
+    Its logits are resized bilinearly, without averaging, as those of a predictor are.
+    """
     if tuple(model.input_shape[1:3]) == size:
         return model
     pixels = keras.Input((*size, 3), name="image")
     logits = model(resized(pixels, model.input_shape[1:3]))
-    return keras.Model(pixels, resized(logits, size), name=model.name)
+    logits = layers.Resizing(*size, "bilinear", dtype="float32", name="logits")(logits)
+    return keras.Model(pixels, logits, name=model.name)

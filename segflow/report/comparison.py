@@ -9,9 +9,10 @@ from markupsafe import Markup
 from segflow import outputs
 from segflow.errors import UsageError
 from segflow.report import history, plots, side_by_side
-from segflow.report.render import render
+from segflow.report.render import flatten, render
 from segflow.report.side_by_side import Side
 
+_FINGERPRINT = 12  # characters that are shown; enough to tell models apart
 _PLOTTED = (
     ("Mean IoU on validation", "val_mean_iou", (0.0, 1.0)),
     ("Loss on validation", "val_loss", None),
@@ -39,7 +40,8 @@ def page(folders: Sequence[Path]) -> str:
         warnings=_warnings(list(bundles.values())),
         curves=_curves(list(bundles)),
         most_curves=plots.MOST_LINES,
-        bundles=[(str(folder), record) for folder, record in bundles.items()],
+        names=[folder.resolve().name for folder in bundles],
+        settings=_differences(list(bundles.values())),
     )
 
 
@@ -73,6 +75,24 @@ def _warnings(records: Sequence[Mapping[str, Any]]) -> list[str]:
     if len({tuple(record["metrics"]["per_class"]) for record in scored}) > 1:
         found.append("The models have different classes, so their means are of different things.")
     return found
+
+
+def _differences(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """What the models were made with, as far as they differ: (name, a text for each)."""
+    made = [
+        {
+            "model fingerprint": record["fingerprint"][:_FINGERPRINT],
+            "dataset fingerprint": (record["dataset"] or {}).get("fingerprint", "")[:_FINGERPRINT],
+            "parameters": record["architecture"].get("parameters", {}),
+            "training": record["training"],
+            "ensemble": record.get("ensemble", {}),
+        }
+        for record in records
+    ]
+    flat = [dict(flatten(settings)) for settings in made]
+    names = dict.fromkeys(name for settings in flat for name in settings)
+    rows = [(name, [settings.get(name, "") for settings in flat]) for name in names]
+    return [(name, texts) for name, texts in rows if len(set(texts)) > 1]
 
 
 def _curves(folders: Sequence[Path]) -> list[tuple[str, Markup]]:

@@ -59,6 +59,8 @@ def test_several_bundles_are_compared_on_one_page(tmp_path: Path) -> None:
 
 def test_scores_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
     one, two = (folders.write_bundle(tmp_path / name) for name in ("one", "two"))
+    training = storage.read_json(two / "bundle.json")["training"]
+    _edit(two, training={**training, "loss": "focal"})
     _edit(two, dataset={"fingerprint": "f" * 64, "path": "elsewhere"})
     metrics = storage.read_json(two / "bundle.json")["metrics"]
     _edit(two, metrics={**metrics, "split": "test", "per_class": {"other": {"iou": 0.5}}})
@@ -68,6 +70,8 @@ def test_scores_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
     assert "scored on different datasets" in text
     assert "different splits: val, test" in text
     assert "have different classes" in text
+    assert "training.loss ce+dice focal" in text
+    assert "training.epochs" not in text
 
 
 def test_only_bundles_are_compared(tmp_path: Path) -> None:
