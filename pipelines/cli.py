@@ -92,7 +92,7 @@ def parse(
     """
     words, unchecked = _split_at_dashes(arguments)
     own = {**flags.own_flags(config), **flags.own_flags(SharedConfig)}
-    words = flags.expand_config_files(words, own, takes_beam_flags)
+    words = flags.expand_config_files(flags.join_lists(words, own), own, takes_beam_flags)
     _set_up_logs(_log_level(words))
     ours, beams = flags.separate(words, own, takes_beam_flags)
     note = _BEAM_NOTE if takes_beam_flags else ""
@@ -140,7 +140,9 @@ def _silence(stream: TextIO) -> None:
 
 
 def _written_to(config: Any) -> str:
-    return str(getattr(config, "output", None) or config.folder)
+    if output := getattr(config, "output", None):
+        return str(output)
+    return config.folder if isinstance(config.folder, str) else config.folder[0]
 
 
 def _os_error(error: OSError) -> str:

@@ -6,11 +6,12 @@ import dataclasses
 import difflib
 import functools
 import io
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import tyro
 import yaml
@@ -24,12 +25,14 @@ NONE = "none"  # how an option without a value is written
 class Flag:
     """A flag that is known: its spelling, and whether it stands alone, without a value.
 
-    `negation` is what a switch is turned off with; empty if nothing is.
+    `negation` is what a switch is turned off with; empty if nothing is. A list takes any number
+    of values, behind one flag or each behind its own.
     """
 
     spelling: str
     is_switch: bool
     negation: str = ""
+    is_list: bool = False
 
 
 Flags = Mapping[str, Flag]
@@ -50,7 +53,29 @@ def _own_flags(config: Any, prefix: str) -> Iterator[Flag]:
             yield Flag(f"--{prefix}{name}", True, f"--{prefix}no-{name}")
             yield Flag(f"--{prefix}no-{name}", True)
         elif not is_positional(field):
-            yield Flag(f"--{prefix}{name}", False)
+            is_list = get_origin(field.type) is tuple and get_args(field.type)[-1] is Ellipsis
+            yield Flag(f"--{prefix}{name}", False, is_list=is_list)
+
+
+def join_lists(words: Sequence[str], own: Flags) -> list[str]:
+    """Gathers the values of a flag that takes a list behind its first: the parser wants them so.
+
+    Done before config files are read, so that a list on the command line wins over theirs.
+    """
+    joined: list[str] = []
+    values: dict[str, list[str]] = {}
+    target = joined
+    for word in words:
+        name = flag_name(word)
+        if name is None:
+            target.append(word)
+        elif name in own and own[name].is_list:
+            target = values.setdefault(name, [own[name].spelling])
+            target += [word.partition("=")[2]] if "=" in word else []
+        else:
+            target = joined
+            target.append(word)
+    return [*joined, *itertools.chain.from_iterable(values.values())]
 
 
 def is_positional(field: "dataclasses.Field[Any]") -> bool:

@@ -1,4 +1,4 @@
-"""`segflow report`: (re)draws the HTML report of any output folder."""
+"""`segflow report`: (re)draws the HTML report of any output folder, or compares models."""
 
 import sys
 from collections.abc import Sequence
@@ -8,14 +8,33 @@ from typing import Annotated
 import tyro
 
 from pipelines import cli, tables
+from segflow.errors import UsageError
 
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """(Re)draws the HTML report of any output folder: one file that needs no network."""
+    """(Re)draws the HTML report of any output folder, or one page that compares model bundles."""
 
-    folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
-    """A dataset, model bundle, evaluation, or labels."""
+    folder: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(required)"),
+    ]
+    """A dataset, model bundle, evaluation, or labels; or several model bundles."""
+    output: str | None = None
+    """HTML file to write the comparison of several bundles to; a folder's own report lies in it."""
+
+    def __post_init__(self) -> None:
+        if len(self.folder) > 1 and self.output is None:
+            raise UsageError(
+                f"{len(self.folder)} folders are compared on a page of their own; give it a name "
+                "with --output, such as compare.html"
+            )
+        if len(self.folder) == 1 and self.output is not None:
+            raise UsageError(
+                "--output is for the comparison of several model bundles; one folder's report is "
+                "report.html in that folder"
+            )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,9 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _execute(config: ReportConfig, _: Sequence[str]) -> None:
-    from segflow.report import draw
+    from segflow.report import compare, draw
 
-    path = draw(config.folder)
+    if config.output is None:
+        path = draw(config.folder[0])
+    else:
+        path = compare(config.folder, config.output)
     tables.print_line(f"report: {path}")
 
 

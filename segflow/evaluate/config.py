@@ -8,6 +8,7 @@ from segflow.data.config import DecodeLimits
 from segflow.data.patterns import parse_mask_pattern
 from segflow.data.ranges import require_range
 from segflow.errors import UsageError
+from segflow.train.bundle import Tta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,9 @@ class EvaluateConfig:
     """How raw images and masks are laid out; see segflow ingest."""
     output: str
     """Folder to write metrics, per-image scores and the report to."""
+    tta: Tta = "none"
+    """Test-time augmentation: flip averages over the image and its mirror image (twice the work);
+    flip_scale also over both at 0.75 and 1.25 times their size (twelve times)."""
     batch_size: int = 8
     """Images the model sees at once; the last batch is padded."""
     worker_threads: int = 2
@@ -64,4 +68,8 @@ class EvaluateConfig:
         for name in ("dataset", "images", "masks", "root"):
             if values.get(name) is not None:
                 values[name] = storage.absolute(values[name])
-        return values | {"batch_size": self.batch_size, "limits": vars(self.limits)}
+        return values | {
+            "tta": self.tta,
+            "batch_size": self.batch_size,
+            "limits": vars(self.limits),
+        }

@@ -62,7 +62,11 @@ class EvaluateJob(Job):
 
         config = self.config
         predictor = load_for_job(
-            config.model, self.model_fingerprint, config.batch_size, config.worker_threads
+            config.model,
+            self.model_fingerprint,
+            config.batch_size,
+            config.worker_threads,
+            config.tta,
         )
         predictor.keep_confidences = True
         source: Source = RawPairs(self.label_map, config.limits, predictor.reading)

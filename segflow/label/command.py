@@ -17,7 +17,7 @@ from segflow.label.current import current_sql
 from segflow.label.labelling import LIBRARIES, RECORDS_FOLDER, LabelJob
 from segflow.label.planning import LabelPlan, committed_records
 from segflow.label.reading import reading_of
-from segflow.train.bundle import Bundle
+from segflow.train.bundle import Bundle, Tta
 
 _TABLES = ("images", "areas", "rejects", RECORDS_FOLDER, "current.sql", "report.html")
 
@@ -48,6 +48,7 @@ def label(
     require_outside(output, images=config.images)
     job = LabelJob(config, bundle.label_map, bundle.fingerprint)
     _require_mask_format(output, config.mask_format)
+    _require_tta(output, config.tta, bundle.fingerprint)
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
     plan = LabelPlan(
         source=recorded["images"],
@@ -71,5 +72,16 @@ def _require_mask_format(output: Path, mask_format: MaskFormat) -> None:
         if there != mask_format:
             raise UsageError(
                 f"--mask-format {mask_format}: the labels in {output} have {there}, and an image "
+                "is not labelled twice by one model; choose another --output"
+            )
+
+
+def _require_tta(output: Path, tta: Tta, model_fingerprint: str) -> None:
+    """Refuses to add to what the same model has labelled in another way."""
+    for record in committed_records(output):
+        there = record["config"].get("tta", "none")  # older runs do not have it
+        if record["model"]["fingerprint"] == model_fingerprint and there != tta:
+            raise UsageError(
+                f"--tta {tta}: this model has labelled into {output} with {there}, and an image "
                 "is not labelled twice by one model; choose another --output"
             )

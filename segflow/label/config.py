@@ -8,6 +8,7 @@ from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import MaskFormat
 from segflow.data.ranges import require_range
 from segflow.errors import UsageError
+from segflow.train.bundle import Tta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,9 @@ class LabelConfig:
     """Folder of labels; a second run into it labels only what is new or changed."""
     mask_format: MaskFormat = "png"
     """png: class ids; rle: COCO run lengths, one for each class, as JSON; none: areas only."""
+    tta: Tta = "none"
+    """Test-time augmentation: flip averages over the image and its mirror image (twice the work);
+    flip_scale also over both at 0.75 and 1.25 times their size (twelve times)."""
     batch_size: int = 8
     """Images the model sees at once; the last batch is padded."""
     worker_threads: int = 2
@@ -44,6 +48,7 @@ class LabelConfig:
         return {
             "images": storage.absolute(self.images),
             "mask_format": self.mask_format,
+            "tta": self.tta,
             "batch_size": self.batch_size,
             "shard_size": self.shard_size,
             "limits": vars(self.limits),

@@ -51,7 +51,11 @@ class LabelJob(Job):
 
         config = self.config
         predictor = load_for_job(
-            config.model, self.model_fingerprint, config.batch_size, config.worker_threads
+            config.model,
+            self.model_fingerprint,
+            config.batch_size,
+            config.worker_threads,
+            config.tta,
         )
         return LabelWork(config, predictor)
 

@@ -18,7 +18,7 @@ from segflow.label.prediction import ConfidenceSums, Prediction
 from segflow.label.reading import reading_of
 from segflow.label.resized_argmax import resized_argmax
 from segflow.label.sliding import blended_logits
-from segflow.train.bundle import Bundle
+from segflow.train.bundle import Bundle, Tta
 
 DEFAULT_BATCH_SIZE = 8
 
@@ -50,17 +50,20 @@ class Predictor:
         keep_confidences: Whether predictions hold each pixel's, in `Prediction.seen`.
     """
 
-    def __init__(self, bundle: Bundle, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
+    def __init__(
+        self, bundle: Bundle, batch_size: int = DEFAULT_BATCH_SIZE, tta: Tta = "none"
+    ) -> None:
         """Loads the model.
 
         Args:
             bundle: What `Bundle.load` returned.
             batch_size: Images the model sees at once.
+            tta: Over which views of each image, or window of it, probabilities are averaged.
         """
         self.bundle = bundle
         self.batch_size = batch_size
         self.keep_confidences = False
-        self._model = bundle.load_model()
+        self._model = bundle.load_model(tta)
         self._dtype = bundle.label_map.dtype
         height, width = bundle.image_size
         self.reading = reading_of(bundle)
@@ -199,27 +202,33 @@ def _best_and_confidence(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return best, tf.exp(top - tf.reduce_logsumexp(logits, axis=-1))
 
 
-def load_bundle(path: str | Path, batch_size: int = DEFAULT_BATCH_SIZE) -> Predictor:
+def load_bundle(
+    path: str | Path, batch_size: int = DEFAULT_BATCH_SIZE, tta: Tta = "none"
+) -> Predictor:
     """Loads a bundle to segment images with.
 
     Args:
         path: A model bundle's folder.
         batch_size: Images the model sees at once.
+        tta: Test-time augmentation: `flip` averages the class probabilities of an image and its
+            mirror image, `flip_scale` also those of both at 0.75 and 1.25 times their size.
 
     Raises:
         UsageError: The folder holds no bundle, or its model file was altered.
     """
-    return Predictor(Bundle.load(path), batch_size)
+    return Predictor(Bundle.load(path), batch_size, tta)
 
 
-def load_for_job(path: str, fingerprint: str, batch_size: int, worker_threads: int) -> Predictor:
+def load_for_job(
+    path: str, fingerprint: str, batch_size: int, worker_threads: int, tta: Tta
+) -> Predictor:
     """Loads the bundle that a run was planned with, each batch on one thread.
 
     Raises:
         JobError: Another bundle lies there by now; one run must not mix two models.
     """
     use_one_thread_per_batch(worker_threads)
-    predictor = load_bundle(path, batch_size)
+    predictor = load_bundle(path, batch_size, tta)
     found = predictor.bundle.fingerprint
     if found != fingerprint:
         raise JobError(

@@ -13,6 +13,7 @@ from segflow.data.mask_formats import MaskFormat
 from segflow.data.pair import read_image
 from segflow.errors import RejectError
 from segflow.label.tables import labelled
+from segflow.train.bundle import Tta
 
 if TYPE_CHECKING:
     from segflow.label.predictor import Predictor
@@ -28,6 +29,7 @@ class LabelImages(beam.PTransform):
         model: Path of a model bundle, readable by the workers.
         mask_format: `png`, `rle` or `none`.
         batch_size: Images the model sees at once; the last batch is padded.
+        tta: Test-time augmentation, as for `segflow.load_bundle`.
 
     Returns:
         Two collections: `labels` of dicts, a row of the `images` table each, with `areas`, the
@@ -38,6 +40,7 @@ class LabelImages(beam.PTransform):
     model: str
     mask_format: MaskFormat = "png"
     batch_size: int = 8
+    tta: Tta = "none"
 
     def expand(self, paths: beam.PCollection[str]) -> Any:
         """Builds the graph."""
@@ -45,13 +48,14 @@ class LabelImages(beam.PTransform):
             min_batch_size=self.batch_size, max_batch_size=self.batch_size
         )
         return batches | "Segment" >> beam.ParDo(
-            _Segment(self.model, self.mask_format, self.batch_size)
+            _Segment(self.model, self.mask_format, self.batch_size, self.tta)
         ).with_outputs(REJECTS, main=LABELS)
 
 
 class _Segment(beam.DoFn):
-    def __init__(self, model: str, mask_format: MaskFormat, batch_size: int) -> None:
+    def __init__(self, model: str, mask_format: MaskFormat, batch_size: int, tta: Tta) -> None:
         self._model, self._mask_format, self._batch_size = model, mask_format, batch_size
+        self._tta: Tta = tta
         self._limits = DecodeLimits()
         self._predictor: Predictor | None = None
         self._accepted = Metrics.counter("segflow/label", "accepted")
@@ -60,7 +64,7 @@ class _Segment(beam.DoFn):
     def setup(self) -> None:
         from segflow.label.predictor import load_bundle
 
-        self._predictor = load_bundle(self._model, self._batch_size)
+        self._predictor = load_bundle(self._model, self._batch_size, self._tta)
 
     def teardown(self) -> None:
         contained.close()

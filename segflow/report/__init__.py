@@ -1,10 +1,11 @@
 """HTML reports: one self-contained page for any output folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from segflow import outputs, storage
-from segflow.report import dataset, evaluation, labels, model
+from segflow.errors import UsageError
+from segflow.report import comparison, dataset, evaluation, labels, model
 
 REPORT_NAME = "report.html"
 
@@ -36,3 +37,24 @@ def draw(folder: Path | str) -> Path:
     # A file name that is not valid UTF-8 must not cost the report.
     storage.put(path, html.encode("utf-8", "replace"))
     return path
+
+
+def compare(folders: Sequence[Path | str], output: Path | str) -> Path:
+    """Draws one page that compares several model bundles.
+
+    Args:
+        folders: Model bundles, in the order in which they are to stand.
+        output: The HTML file to write; one that is there is replaced.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UsageError: A folder is no sound model bundle, or the output is a folder.
+    """
+    output = Path(output)
+    if output.is_dir():
+        raise UsageError(f"--output {output}: is a folder; expected the name of an HTML file")
+    html = comparison.page([Path(folder) for folder in folders])
+    storage.put(output, html.encode("utf-8", "replace"))
+    return output

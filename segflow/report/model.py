@@ -1,9 +1,7 @@
-"""The page of a model bundle: scores, learning curves, predictions, cost, training."""
+"""The page of a model bundle: scores, learning curves, predictions, cost, training or members."""
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -12,7 +10,7 @@ from markupsafe import Markup
 from segflow import storage
 from segflow.data import mask_formats
 from segflow.label_map import LabelMap
-from segflow.report import pictures, plots, scored, sections, shown
+from segflow.report import history, pictures, plots, scored, sections, shown, side_by_side
 from segflow.report.pictures import Card
 from segflow.report.render import render
 
@@ -25,50 +23,52 @@ def page(folder: Path) -> str:
     """
     bundle = storage.read_json(folder / "bundle.json")
     label_map = LabelMap.from_dict(bundle["label_map"], str(folder / "bundle.json"))
-    history = _history(folder / "history.csv")
+    rows, members = history.read(folder), side_by_side.members(folder, bundle)
     return render(
         "model.html",
         kind="model",
         name=folder.resolve().name,
         bundle=bundle,
         metrics=bundle["metrics"],
-        curves=_curves(history, bundle["training"]),
-        classes=scored.class_scores(bundle["metrics"]["per_class"], label_map),
+        curves=_curves(rows, bundle["training"]),
+        members=members,
+        member_classes=side_by_side.class_rows(members),
         interval=scored.interval,
         calibration=scored.of_bundle(bundle.get("calibration")),
-        cost=_cost(bundle, history),
-        words=scored.mix_ups(bundle["confusion_matrix"], label_map.names),
-        confusion=sections.confusion(bundle["confusion_matrix"], label_map.names),
+        cost=_cost(bundle, rows),
         examples=_examples(folder, label_map),
         legend=sections.swatches(label_map),
+        **_scores(bundle, label_map),
     )
 
 
-def _history(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def _scores(bundle: Mapping[str, Any], label_map: LabelMap) -> dict[str, Any]:
+    """Tables of scores; none of an ensemble that was not scored."""
+    if bundle["metrics"] is None:
+        return {}
+    return {
+        "classes": scored.class_scores(bundle["metrics"]["per_class"], label_map),
+        "words": scored.mix_ups(bundle["confusion_matrix"], label_map.names),
+        "confusion": sections.confusion(bundle["confusion_matrix"], label_map.names),
+    }
 
 
-def _cost(bundle: Mapping[str, Any], history: Sequence[Mapping[str, str]]) -> dict[str, str]:
+def _cost(bundle: Mapping[str, Any], rows: history.Rows) -> dict[str, str]:
     """What the model costs to keep, to run, and to train, as far as it is known."""
     architecture, seconds = bundle["architecture"], bundle["training"].get("seconds")
-    speeds = [float(row["images_per_second"]) for row in history if row.get("images_per_second")]
+    speed = history.speed(rows)
     flops = architecture.get("flops")
     known = {
         "Weights": f"{architecture['weights']:,}" if "weights" in architecture else None,
         "Model file": f"{bundle['model']['bytes'] / 1e6:.1f} MB",
         "Floating-point operations an image": f"{flops / 1e9:.2f} billion" if flops else None,
-        "Training": f"{median(speeds):.1f} images a second, median epoch" if speeds else None,
+        "Training": f"{speed:.1f} images a second, median epoch" if speed else None,
         "Time of training": f"{seconds / 60:.1f} minutes" if seconds else None,
     }
     return {name: value for name, value in known.items() if value}
 
 
-def _curves(
-    rows: Sequence[Mapping[str, str]], training: Mapping[str, Any]
-) -> list[tuple[str, Markup]]:
+def _curves(rows: history.Rows, training: Mapping[str, Any]) -> list[tuple[str, Markup]]:
     """(Title, plot) of loss and mean IoU over the epochs; none without a history."""
     if not rows:
         return []
@@ -81,8 +81,8 @@ def _curves(
                 f"{title} by epoch",
                 epochs,
                 [
-                    plots.Curve("training", _column(rows, column)),
-                    plots.Curve("validation", _column(rows, f"val_{column}")),
+                    plots.Curve("training", history.column(rows, column)),
+                    plots.Curve("validation", history.column(rows, f"val_{column}")),
                 ],
                 best,
                 limits,
@@ -90,10 +90,6 @@ def _curves(
         )
         for title, column, limits in pairs
     ]
-
-
-def _column(rows: Sequence[Mapping[str, str]], name: str) -> list[float | None]:
-    return [float(row[name]) if row.get(name) else None for row in rows]
 
 
 def _examples(folder: Path, label_map: LabelMap) -> dict[str, list[Card]]:

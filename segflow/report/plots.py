@@ -1,6 +1,7 @@
 """Plots as inline SVG that take their colours from the page, so they follow its scheme."""
 
 import io
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ _THEME = {
     _FIRST: "var(--first)",
     _SECOND: "var(--second)",
 }
+_DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))
+_LINES = list(itertools.product(_DASHES, (_FIRST, _SECOND)))
+MOST_LINES = len(_LINES)
+"""Lines of one plot that can be told apart."""
+
 _STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -72,14 +78,14 @@ def curves(
     Args:
         title: What the values are; also the plot's accessible name.
         epochs: Epoch numbers, the x axis.
-        lines: At most two, each as long as `epochs`.
+        lines: At most `MOST_LINES`, each as long as `epochs`.
         best_epoch: Where to draw a mark, if anywhere.
         limits: Of the y axis; None fits the values.
     """
     figure, axes = _figure()
-    for curve, color in zip(lines, (_FIRST, _SECOND), strict=False):
+    for curve, (dashes, color) in zip(lines, _LINES, strict=False):
         values = [np.nan if v is None else v for v in curve.values]
-        axes.plot(epochs, values, color=color, linewidth=1.8, label=curve.name)
+        axes.plot(epochs, values, color=color, linewidth=1.8, linestyle=dashes, label=curve.name)
         if len(epochs) < 3:
             axes.plot(epochs, values, "o", color=color)
     if best_epoch is not None:

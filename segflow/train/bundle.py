@@ -4,11 +4,11 @@ Reading one loads nothing heavy; `Bundle.load_model` loads Keras.
 """
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from segflow import __version__, hashing, storage
 from segflow.dataset import Dataset, check_file
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 RECORD_NAME = "bundle.json"
 MODEL_NAME = "model.keras"
+Tta = Literal["none", "flip", "flip_scale"]
+"""Test-time augmentation: over which views of a picture the model's probabilities are averaged."""
+
 _ALL_VALUES = [0, 65535]
 
 
@@ -101,14 +104,33 @@ class Bundle:
         """The Keras file."""
         return self.folder / MODEL_NAME
 
-    def load_model(self) -> "keras.Model":
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether the model averages those of other bundles."""
+        return bool(self.record.get("members"))
+
+    def load_model(self, tta: Tta = "none") -> "keras.Model":
         """The uncompiled model: pixels 0-255 [batch, h, w, 3] to float32 logits [batch, h, w, n].
 
         Only layers of Keras itself are loaded: `safe_mode` refuses code in the file.
+
+        Args:
+            tta: `flip` averages over the picture and its mirror image, `flip_scale` also over
+                both at 0.75 and 1.25 times their size.
+
+        Raises:
+            ValueError: `tta` is neither of these nor `none`.
         """
+        if tta not in get_args(Tta):
+            raise ValueError(f"tta must be {', '.join(get_args(Tta))}, received {tta!r}")
         import keras
 
-        return keras.models.load_model(self.model_path, compile=False, safe_mode=True)
+        model = keras.models.load_model(self.model_path, compile=False, safe_mode=True)
+        if tta == "none":
+            return model
+        from segflow.models.test_time import average_over_views
+
+        return average_over_views(model, scales=tta == "flip_scale")
 
 
 def write_record(
@@ -130,26 +152,104 @@ def write_record(
         scores: As `segflow.scores.summarize` gives them, and what they were measured on.
         calibration: As `segflow.scores.calibration.calibration` gives it.
     """
-    folder = Path(folder)
+    return _commit(
+        Path(folder),
+        {
+            **_use(
+                dataset.label_map,
+                dataset.image_size,
+                dataset.resize,
+                dataset.record.get("bands"),
+                dataset.record.get("value_range", _ALL_VALUES),
+            ),
+            "normalisation": {
+                "input": "RGB, 0-255",
+                "inside_model": architecture.get("normalisation", "the model's own"),
+            },
+            "architecture": dict(architecture),
+            "training": dict(training),
+            "dataset": _dataset(dataset),
+            **_scores(scores, calibration),
+        },
+    )
+
+
+def write_ensemble_record(
+    folder: str | Path,
+    like: Bundle,
+    image_size: tuple[int, int],
+    *,
+    architecture: Mapping[str, Any],
+    ensemble: Mapping[str, Any],
+    members: Sequence[Mapping[str, Any]],
+    dataset: Dataset | None = None,
+    scores: Mapping[str, Any] | None = None,
+    calibration: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Commits the bundle of an ensemble, as `write_record` does that of a training.
+
+    Args:
+        folder: Where `model.keras` lies.
+        like: A member: all have its label map, resizing, bands and range of values.
+        image_size: (height, width) in pixels that the ensemble takes.
+        architecture: Name, parameters, size.
+        ensemble: The settings that it was made with.
+        members: Of each, where it lies, its fingerprint, its weight and its scores.
+        dataset: What it was scored on; None if it was not.
+        scores: As for `write_record`; None likewise.
+        calibration: As for `write_record`; None likewise.
+    """
+    bands = None if like.bands is None else list(like.bands)
+    return _commit(
+        Path(folder),
+        {
+            **_use(like.label_map, image_size, like.resize, bands, list(like.value_range)),
+            "normalisation": {"input": "RGB, 0-255", "inside_model": "per member"},
+            "architecture": dict(architecture),
+            "training": {},
+            "ensemble": dict(ensemble),
+            "members": [dict(member) for member in members],
+            "dataset": None if dataset is None else _dataset(dataset),
+            **_scores(scores, calibration),
+        },
+    )
+
+
+def _use(
+    label_map: LabelMap,
+    image_size: tuple[int, int],
+    resize: str,
+    bands: Sequence[int] | None,
+    value_range: Sequence[int],
+) -> dict[str, Any]:
+    """What a model's user needs to know: how to feed it, and what its logits stand for."""
+    return {
+        "label_map": label_map.to_dict(),
+        "class_names": list(label_map.names),
+        "image_size": list(image_size),
+        "resize": resize,
+        "bands": bands,
+        "value_range": value_range,
+    }
+
+
+def _dataset(dataset: Dataset) -> dict[str, str]:
+    return {"fingerprint": dataset.fingerprint, "path": str(dataset.folder)}
+
+
+def _scores(
+    scores: Mapping[str, Any] | None, calibration: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    metrics = scores and {k: v for k, v in scores.items() if k != "confusion_matrix"}
+    confusion = scores and scores["confusion_matrix"]
+    return {"metrics": metrics, "confusion_matrix": confusion, "calibration": calibration}
+
+
+def _commit(folder: Path, described: Mapping[str, Any]) -> Bundle:
     model = folder / MODEL_NAME
     record: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "label_map": dataset.label_map.to_dict(),
-        "class_names": list(dataset.label_map.names),
-        "image_size": list(dataset.image_size),
-        "resize": dataset.resize,
-        "bands": dataset.record.get("bands"),
-        "value_range": dataset.record.get("value_range", _ALL_VALUES),
-        "normalisation": {
-            "input": "RGB, 0-255",
-            "inside_model": architecture.get("normalisation", "the model's own"),
-        },
-        "architecture": dict(architecture),
-        "training": dict(training),
-        "dataset": {"fingerprint": dataset.fingerprint, "path": str(dataset.folder)},
-        "metrics": {k: v for k, v in scores.items() if k != "confusion_matrix"},
-        "confusion_matrix": scores["confusion_matrix"],
-        "calibration": calibration,
+        **described,
         "model": {
             "file": MODEL_NAME,
             "bytes": model.stat().st_size,

@@ -42,10 +42,15 @@ FLAGS = {
     },
     "label": {
         **dict.fromkeys(("model", "images", "output"), REQUIRED),
-        **{"mask-format": "png", "shard-size": "256", "max-reject-fraction": "0.05"},
+        **{"mask-format": "png", "tta": "none", "shard-size": "256", "max-reject-fraction": "0.05"},
         **SHARED,
     },
-    "report": SHARED,
+    "ensemble": {
+        **dict.fromkeys(("model", "output"), REQUIRED),
+        **{"member-weights": "equal", "image-size": "none", "dataset": "none", "split": "val"},
+        **SHARED,
+    },
+    "report": {"output": "none", **SHARED},
     "verify": SHARED,
     "example": {**dict.fromkeys(("key", "output"), REQUIRED), "variant": "0", **SHARED},
     "demo": {"output": "./demo", **SHARED},

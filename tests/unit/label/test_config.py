@@ -33,6 +33,7 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_flag(change, message):
     [
         {"images": "j"},
         {"mask_format": "rle"},
+        {"tta": "flip"},
         {"batch_size": 1},
         {"shard_size": 1},
         {"limits": DecodeLimits(max_bytes=9)},

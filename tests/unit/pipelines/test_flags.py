@@ -32,6 +32,8 @@ class Config:
     """How long at most; none: no limit."""
     resume: bool = False
     """Whether to go on."""
+    model: tuple[str, ...] = ()
+    """Any number."""
     nested: Nested = field(default_factory=Nested)
 
 
@@ -200,3 +202,27 @@ def test_every_flag_of_beams_is_known():
     assert known["flink-master"].spelling == "--flink_master"
     assert known["streaming"].is_switch
     assert len(known) > 100
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--model", "a", "--model", "b"],
+        ["--model=a", "--epochs", "1", "--model=b"],
+        ["--model", "a", "b"],
+        ["--model", "a", "b", "--resume", "there"],
+        ["there", "--resume", "--model", "a", "--image-size", "3x4", "--model", "b"],
+    ],
+)
+def test_a_list_is_given_behind_one_flag_or_each_value_behind_its_own(words):
+    config = parse("--image-size", "1x2", *words).config
+
+    assert config.model == ("a", "b")
+    assert config.folder == ("there" if "there" in words else "here")
+
+
+def test_a_list_on_the_command_line_wins_over_that_of_a_file(write):
+    file = write("image_size: 1x2\nmodel: [a, b, c]")
+
+    assert parse(file).config.model == ("a", "b", "c")
+    assert parse("--model=d", file, "--model", "e").config.model == ("d", "e")

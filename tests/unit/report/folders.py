@@ -169,6 +169,33 @@ def write_bundle(folder: Path) -> Path:
     return _commit(folder, "bundle.json", record)
 
 
+def write_ensemble(folder: Path, *, scored: bool = True) -> Path:
+    """The bundle of an ensemble of two models, one of them with an odd name."""
+    record = storage.read_json(write_bundle(folder) / "bundle.json")
+    (folder / "history.csv").unlink()
+    metrics = record["metrics"] if scored else None
+    if not scored:
+        (folder / "examples.parquet").unlink()
+        record |= dict.fromkeys(("metrics", "confusion_matrix", "calibration", "dataset"))
+    names = (HOSTILE.replace("/", "-"), "second")
+    members = [
+        {
+            "path": f"/models/{name}",
+            "fingerprint": str(number) * 64,
+            "architecture": {"name": "unet", "weights": 1000},
+            "image_size": [HEIGHT, WIDTH],
+            "weight": (0.75, 0.25)[number],
+            "metrics": metrics and {**metrics, "mean_iou": (0.5, 0.625)[number]},
+        }
+        for number, name in enumerate(names)
+    ]
+    fit = {"pixels": 1234, "loss": 0.5, "loss_with_equal_weights": 0.6}
+    ensemble = {"member_weights": "fitted", "image_size": None, "fit": fit}
+    architecture = {**record["architecture"], "name": "ensemble"}
+    changes = {"training": {}, "ensemble": ensemble, "members": members}
+    return _commit(folder, "bundle.json", {**record, **changes, "architecture": architecture})
+
+
 def write_evaluation(folder: Path, sources: Path) -> Path:
     """An evaluation on raw pairs, which it draws in `sources`, in two groups and none."""
     rows = []
@@ -293,6 +320,7 @@ def _label(
 KINDS: dict[str, Callable[[Path], Path]] = {
     "dataset": lambda folder: write_dataset(folder / "dataset"),
     "model": lambda folder: write_bundle(folder / "model"),
+    "ensemble": lambda folder: write_ensemble(folder / "ensemble"),
     "evaluation": lambda folder: write_evaluation(folder / "evaluation", folder / "raw"),
     "labels": lambda folder: write_labels(folder / "labels", folder / "batch"),
 }

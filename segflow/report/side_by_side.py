@@ -1,0 +1,76 @@
+"""Models in one table: the members of an ensemble beside it, or several bundles."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segflow.report import history
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model of the table.
+
+    Attributes:
+        name: Its folder's name.
+        path: Its folder.
+        record: What says of it `architecture`, `image_size` and `metrics`: its own `bundle.json`,
+            or an ensemble's entry of it.
+        weight: In the ensemble that it is a member of; None where it stands for itself.
+        speed: Training images a second; None if unknown.
+        minutes: Time of training; None if unknown.
+    """
+
+    name: str
+    path: str
+    record: Mapping[str, Any]
+    weight: float | None = None
+    speed: float | None = None
+    minutes: float | None = None
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """Its scores; empty where it was not scored."""
+        return self.record["metrics"] or {}
+
+
+def of_bundle(folder: Path, bundle: Mapping[str, Any]) -> Side:
+    """A bundle as a row, with its `bundle.json`."""
+    seconds = bundle["training"].get("seconds")
+    return Side(
+        folder.resolve().name,
+        str(folder),
+        bundle,
+        speed=history.speed(history.read(folder)),
+        minutes=seconds / 60 if seconds else None,
+    )
+
+
+def members(folder: Path, bundle: Mapping[str, Any]) -> list[Side]:
+    """An ensemble's members and, last, itself; empty for a bundle that is none."""
+    sides = [
+        Side(Path(member["path"]).name, member["path"], member, member["weight"])
+        for member in bundle.get("members", ())
+    ]
+    return [*sides, of_bundle(folder, bundle)] if sides else []
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A class's IoU for each of the models, None where it has none; `best` is the largest."""
+
+    name: str
+    values: Sequence[float | None]
+    best: float | None
+
+
+def class_rows(sides: Sequence[Side]) -> list[ClassRow]:
+    """A row for each class that any of the models knows, in the order of the first that does."""
+    tables = [side.metrics.get("per_class", {}) for side in sides]
+    rows = []
+    for name in dict.fromkeys(name for table in tables for name in table):
+        values = [table[name]["iou"] if name in table else None for table in tables]
+        best = max((value for value in values if value is not None), default=None)
+        rows.append(ClassRow(name, values, best))
+    return rows

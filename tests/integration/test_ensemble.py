@@ -1,0 +1,162 @@
+"""`segflow ensemble` as a user runs it: two trained models of unequal sizes become one bundle."""
+
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pipelines import main
+from segflow import storage
+from segflow.train.bundle import Bundle
+from tests import drawn
+from tests.programs import IN_MEMORY, run_here
+from tests.unit.models import averages
+
+TINY = ("--filters=4", "--depth=2", "--epochs=8", "--batch-size=4", "--learning-rate=0.02")
+SIZES = ("16x24", "24x36")
+
+
+class Made:
+    """Pairs, a dataset and a model of each size, and their ensemble with fitted weights."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pairs = drawn.Pairs(folder / "drawn", 24)
+        self.datasets = [folder / f"data-{size}" for size in SIZES]
+        self.models = [folder / f"model-{size}" for size in SIZES]
+        for size, dataset, model in zip(SIZES, self.datasets, self.models, strict=True):
+            flags = self.pairs.flags(dataset, image_size=size, splits="train=0.5,val=0.5")
+            assert main.main(["ingest", *flags, IN_MEMORY]) == 0
+            assert main.main(["train", f"--dataset={dataset}", f"--output={model}", *TINY]) == 0
+        self.ensemble = folder / "ensemble"
+        self.fitted = [*self.flags(self.ensemble), "--member-weights=fitted"]
+        self.fitted.append(f"--dataset={self.datasets[0]}")
+        assert main.main(["ensemble", *self.fitted]) == 0
+
+    def flags(self, output: Path) -> list[str]:
+        """What `segflow ensemble` needs at least."""
+        return [*(f"--model={model}" for model in self.models), f"--output={output}"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return Made(tmp_path_factory.mktemp("ensemble"))
+
+
+def _record(folder: Path) -> dict:
+    return storage.read_json(folder / "bundle.json")
+
+
+def test_it_says_the_weighted_mean_of_what_its_members_say(made):
+    """Of three files of Keras, loaded with nothing of segflow."""
+    ensemble = keras.models.load_model(made.ensemble / "model.keras")
+    members = [keras.models.load_model(model / "model.keras") for model in made.models]
+    weights = [member["weight"] for member in _record(made.ensemble)["members"]]
+    pixels = averages.noise((24, 36))
+
+    found = averages.softmax(np.asarray(ensemble(pixels), np.float64))
+
+    parts = (averages.ask(member, pixels) for member in members)
+    expected = sum(w * part for w, part in zip(weights, parts, strict=True))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_members_and_ensemble_are_scored_side_by_side(made):
+    record = _record(made.ensemble)
+    members = record["members"]
+
+    assert [Path(member["path"]) for member in members] == made.models
+    assert sum(member["weight"] for member in members) == pytest.approx(1)
+    assert [m["fingerprint"] for m in members] == [Bundle.load(m).fingerprint for m in made.models]
+    # The first was trained on this very dataset, and scored then.
+    assert members[0]["metrics"]["mean_iou"] == _record(made.models[0])["metrics"]["mean_iou"]
+    assert record["metrics"]["split"] == members[1]["metrics"]["split"] == "val"
+    assert record["image_size"] == [24, 36]
+    fit = record["ensemble"]["fit"]
+    assert 0 < fit["loss"] <= fit["loss_with_equal_weights"] + 1e-6
+    pixels = sum(c["pixels"] for c in record["metrics"]["per_class"].values())
+    assert fit["pixels"] == pixels  # all of so few
+
+
+def test_evaluate_finds_the_same_scores(made, tmp_path, capfd):
+    flags = (f"--model={made.ensemble}", f"--dataset={made.datasets[0]}", "--split=val")
+    ran = run_here(capfd, "evaluate", *flags, f"--output={tmp_path / 'scores'}")
+
+    assert ran.code == 0, ran.errors
+    found = storage.read_json(tmp_path / "scores/metrics.json")
+    # But for rounding to whole numbers when pictures are resized.
+    expected = _record(made.ensemble)["metrics"]
+    assert found["pixel_accuracy"] == pytest.approx(expected["pixel_accuracy"], abs=0.005)
+
+
+def test_an_ensemble_that_is_finished_is_left_as_it_is(made, tmp_path, capfd):
+    before = (made.ensemble / "bundle.json").read_bytes()
+
+    assert run_here(capfd, "ensemble", *made.fitted).code == 0
+    assert (made.ensemble / "bundle.json").read_bytes() == before
+
+    other = run_here(capfd, "ensemble", *made.flags(made.ensemble))
+    assert other.code == 2
+    assert "member_weights is fitted there and equal here; choose another folder" in other.line
+
+    trained = run_here(capfd, "ensemble", *made.flags(made.models[0]))
+    assert trained.code == 2
+    assert "holds another model" in trained.line
+
+
+def test_one_that_was_interrupted_is_begun_anew(made, tmp_path, capfd):
+    output = tmp_path / "ensemble"
+    (output / "_ensemble").mkdir(parents=True)
+    (output / "model.keras").write_bytes(b"half")
+
+    assert run_here(capfd, "ensemble", *made.flags(output)).code == 0
+
+    assert run_here(capfd, "verify", output).code == 0
+    assert not (output / "_ensemble").exists()
+
+
+def test_without_a_dataset_it_has_no_scores_and_works_all_the_same(made, tmp_path, capfd):
+    output = tmp_path / "ensemble"
+    flags = ("--member-weights=3,1", "--image-size=20x30")
+    assert run_here(capfd, "ensemble", *made.flags(output), *flags).code == 0
+
+    record = _record(output)
+    assert record["metrics"] is record["confusion_matrix"] is record["dataset"] is None
+    assert [member["weight"] for member in record["members"]] == [0.75, 0.25]
+    assert record["image_size"] == [20, 30]
+    assert run_here(capfd, "verify", output).code == 0
+    assert run_here(capfd, "report", output).code == 0
+
+
+def test_an_altered_model_is_refused(made, tmp_path, capfd):
+    output = shutil.copytree(made.ensemble, tmp_path / "ensemble")
+    data = bytearray((output / "model.keras").read_bytes())
+    data[len(data) // 2] ^= 1
+    (output / "model.keras").write_bytes(data)
+
+    label = ("label", f"--model={output}", f"--images={made.pairs.images}")
+    for command in (("verify", output), (*label, f"--output={tmp_path / 'labels'}")):
+        ran = run_here(capfd, *command)
+        assert ran.code
+        assert "altered" in " ".join([ran.out, *ran.errors])
+
+
+def test_labels_made_with_other_views_are_not_mixed(made, tmp_path, capfd):
+    flags = (f"--model={made.ensemble}", f"--images={made.pairs.images}")
+    output = tmp_path / "labels"
+    assert run_here(capfd, "label", *flags, f"--output={output}", "--tta=flip").code == 0
+    assert run_here(capfd, "verify", output).code == 0
+
+    plain = run_here(capfd, "label", *flags, f"--output={output}")
+    assert plain.code == 2
+    assert "--tta none: this model has labelled into" in plain.line
+    assert "with flip" in plain.line
+
+    again = run_here(capfd, "label", *flags, f"--output={output}", "--tta=flip")
+    assert "nothing new to label" in again.out
+    other = run_here(capfd, "label", f"--model={made.models[0]}", *flags[1:], f"--output={output}")
+    assert other.code == 0
+    (first, second) = sorted(output.glob("runs/*.json"))
+    assert [storage.read_json(run)["config"]["tta"] for run in (first, second)] == ["flip", "none"]

@@ -1,0 +1,57 @@
+"""Test-time augmentation in a predictor, computed here once more without Keras."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from segflow.label.predictor import load_bundle
+from segflow.label.sliding import blended_logits
+from segflow.label_map import LabelClass, LabelMap
+from tests.bundles import write_bundle
+from tests.unit.models import averages
+
+SIZE = (12, 16)
+LABELS = LabelMap(tuple(LabelClass(i, name) for i, name in enumerate("abc")))
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    return averages.tiny_model(3, SIZE)
+
+
+def _flipped_log(model: keras.Model, pictures: np.ndarray) -> np.ndarray:
+    """Logarithms of the mean over picture and mirror image."""
+    pictures = pictures.astype(np.float32)
+    mirrored = averages.ask(model, pictures[:, :, ::-1])[:, :, ::-1]
+    return np.log((averages.ask(model, pictures) + mirrored) / 2)
+
+
+def test_the_answer_is_that_of_the_mean_over_both_views(model, tmp_path: Path):
+    bundle = write_bundle(tmp_path / "model", LABELS, SIZE, model=model)
+    picture = averages.noise(SIZE, 1).astype(np.uint8)
+
+    (found,) = load_bundle(bundle, tta="flip").segment([picture[0]])
+
+    expected = np.exp(_flipped_log(model, picture))[0]
+    assert np.array_equal(found.mask, expected.argmax(-1))
+    assert found.confidence == pytest.approx(expected.max(-1).mean(), abs=1e-5)
+    assert not np.array_equal(found.mask, load_bundle(bundle).predict(picture[0]))
+
+
+def test_each_window_of_a_large_picture_is_averaged_over_its_views(model, tmp_path: Path):
+    bundle = write_bundle(tmp_path / "model", LABELS, SIZE, "tile", model)
+    picture = averages.noise((30, 45), 1)[0].astype(np.uint8)
+
+    found = load_bundle(bundle, tta="flip").predict(picture)
+
+    bands = blended_logits(picture, SIZE, 4, lambda windows: _flipped_log(model, windows))
+    assert np.array_equal(found, np.concatenate(list(bands)).argmax(-1))
+
+
+def test_other_views_are_refused(model, tmp_path: Path):
+    bundle = write_bundle(tmp_path / "model", LABELS, SIZE, model=model)
+
+    with pytest.raises(ValueError, match="tta must be none, flip, flip_scale, received 'rotate'"):
+        load_bundle(bundle, tta="rotate")

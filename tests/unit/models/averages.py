@@ -1,0 +1,56 @@
+"""Plain NumPy and Pillow counterparts of what models that average are made of."""
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+from PIL import Image
+
+CLASSES = 3
+
+Array = NDArray[np.float64]
+
+
+def tiny_model(seed: int, size: tuple[int, int]) -> keras.Model:
+    """A convolution with a view of 3 x 3 pixels; no symmetry, and sure of itself at times."""
+    initializer = keras.initializers.RandomNormal(stddev=1.5, seed=seed)
+    pixels = keras.Input((*size, 3))
+    x = layers.Rescaling(1 / 127.5, offset=-1)(pixels)
+    x = layers.Conv2D(CLASSES, 3, padding="same", kernel_initializer=initializer, name="classify")(
+        x
+    )
+    return keras.Model(pixels, x, name="tiny")
+
+
+def noise(size: tuple[int, int], count: int = 2) -> NDArray[np.float32]:
+    """Pictures of noise, float32 [count, h, w, 3] of whole numbers 0 to 255."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, *size, 3))
+    return pixels.astype(np.float32)
+
+
+def resize(pictures: Array, size: tuple[int, int]) -> Array:
+    """Pillow's bilinear filter on each channel, without rounding."""
+    return np.stack(
+        [
+            np.stack(
+                [
+                    Image.fromarray(plane).resize(size[::-1], Image.Resampling.BILINEAR)
+                    for plane in np.moveaxis(picture, -1, 0).astype(np.float32)
+                ],
+                axis=-1,
+            )
+            for picture in pictures
+        ]
+    )
+
+
+def softmax(logits: Array) -> Array:
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def ask(model: keras.Model, pictures: Array) -> Array:
+    """The model's probabilities, at the size of the pictures."""
+    size = model.input_shape[1:3]
+    logits = keras.ops.convert_to_numpy(model(resize(pictures, size).astype(np.float32)))
+    return resize(softmax(logits.astype(np.float64)), pictures.shape[1:3])
