@@ -5,8 +5,9 @@
 
 As many workers as there are cores do what ingest does to a pair (read, decode, check, resize,
 encode). Rounds with containment and rounds without alternate, each on all pairs, so that what
-else the machine does strikes both; the table gives the median of the ratios of neighbours.
-Exit code 1 if containment costs a tenth of the throughput or more.
+else the machine does strikes both; the table gives the median of the ratios of neighbours, and
+what a pair takes of all processors together. Exit code 1 if containment costs a tenth of the
+throughput or more.
 """
 
 import argparse
@@ -15,30 +16,43 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from benchmarks.machine import ROOT, origin
-from segflow.data import contained, decode, masks
+from segflow.data import contained
+from segflow.data.ahead import make_ahead
 from segflow.data.config import ExampleConfig
-from segflow.data.pair import make_examples, read_pair
+from segflow.data.decoder import decode
+from segflow.data.making import Recipe, make
 from segflow.data.records import encode_example
 from segflow.drawing import LABEL_MAP, draw_dataset
-from segflow.jobs.runner import available_cores
+from segflow.jobs.cores import available_cores
 
 _RESULT = ROOT / "docs" / "results" / "containment.md"
-_CONFIG = ExampleConfig(image_size="256x256")
+_RECIPE = Recipe(ExampleConfig(image_size="256x256"), LABEL_MAP)
 _SIZES = ((360, 480), (96, 128), (1080, 1920))  # height, width
 _LEAST_RATIO = 0.9
 
 Rows = Sequence[Mapping[str, str]]
+Work = Callable[[Rows], None]
+
+
+@dataclass(frozen=True)
+class Round:
+    """Pairs a second, and seconds that a pair takes of all processors together."""
+
+    speed: float
+    cpu_seconds: float
 
 
 @dataclass(frozen=True)
 class Result:
-    """Pairs a second, round by round.
+    """What was measured, round by round.
 
     Attributes:
         size: (height, width) of the sources, in pixels.
@@ -47,13 +61,19 @@ class Result:
     """
 
     size: tuple[int, int]
-    contained: Sequence[float]
-    direct: Sequence[float]
+    contained: Sequence[Round]
+    direct: Sequence[Round]
 
     @property
     def ratio(self) -> float:
         """Contained to direct, the median of the neighbours."""
-        return statistics.median(c / d for c, d in zip(self.contained, self.direct, strict=True))
+        return statistics.median(self.ratios)
+
+    @property
+    def ratios(self) -> Sequence[float]:
+        """Contained to direct, of neighbours."""
+        rounds = zip(self.contained, self.direct, strict=True)
+        return [contained.speed / direct.speed for contained, direct in rounds]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,39 +109,48 @@ def _draw(folder: Path, pairs: int, size: tuple[int, int]) -> Rows:
 def _measure(rows: Rows, rounds: int, size: tuple[int, int]) -> Result:
     context = multiprocessing.get_context("spawn")
     workers = available_cores()
-    speeds: dict[bool, list[float]] = {True: [], False: []}
+    found: dict[Work, list[Round]] = {_contained: [], _direct: []}
     with (
         ProcessPoolExecutor(workers, context) as contained_pool,
-        ProcessPoolExecutor(workers, context, _decode_in_process) as direct_pool,
+        ProcessPoolExecutor(workers, context) as direct_pool,
     ):
-        pools = {True: contained_pool, False: direct_pool}
-        for pool in pools.values():
-            _round(pool, rows, workers)  # starts all processes
+        pools = {_contained: contained_pool, _direct: direct_pool}
+        for work, pool in pools.items():
+            _round(pool, work, rows, workers)  # starts all processes
         for number in range(rounds):
-            for is_contained in (True, False) if number % 2 else (False, True):
-                speeds[is_contained].append(_round(pools[is_contained], rows, workers))
-    return Result(size, speeds[True], speeds[False])
+            for work in (_contained, _direct) if number % 2 else (_direct, _contained):
+                found[work].append(_round(pools[work], work, rows, workers))
+    return Result(size, found[_contained], found[_direct])
 
 
-def _decode_in_process() -> None:
-    """What ingest would do without containment."""
-    contained.decode_rgb = decode.decode_rgb
-    contained.decode_raw_mask = masks.decode_raw_mask
-
-
-def _round(pool: ProcessPoolExecutor, rows: Rows, workers: int) -> float:
+def _round(pool: ProcessPoolExecutor, work: Work, rows: Rows, workers: int) -> Round:
     began = time.perf_counter()
     parts = 4 * workers
-    list(pool.map(_work, [rows[i::parts] for i in range(parts)]))
-    return len(rows) / (time.perf_counter() - began)
+    taken = pool.map(_cpu_seconds, [work] * parts, [rows[i::parts] for i in range(parts)])
+    cpu_seconds = sum(taken) / len(rows)
+    return Round(len(rows) / (time.perf_counter() - began), cpu_seconds)
 
 
-def _work(rows: Rows) -> None:
+def _cpu_seconds(work: Work, rows: Rows) -> float:
+    """Does the work; returns what it took of the processors, this process's and its children's."""
+    processes = [psutil.Process(), *psutil.Process().children()]
+    before = sum(sum(process.cpu_times()[:2]) for process in processes)
+    work(rows)
+    return sum(sum(process.cpu_times()[:2]) for process in processes) - before
+
+
+def _contained(rows: Rows) -> None:
+    for _, examples in make_ahead(rows, 0, _RECIPE):
+        for made in examples:
+            encode_example(made.record)
+
+
+def _direct(rows: Rows) -> None:
+    """What ingest would do without containment."""
+    contained.decode_here(decode)
     for row in rows:
-        pair = read_pair(row, LABEL_MAP, _CONFIG.limits)
-        name = Path(row["image_uri"]).name
-        for example in make_examples(pair, row["key"], name, 0, _CONFIG, LABEL_MAP):
-            encode_example(example.record)
+        for made in make(row, 0, _RECIPE):
+            encode_example(made.record)
 
 
 def _text(results: Sequence[Result], rounds: int) -> str:
@@ -133,10 +162,11 @@ def _text(results: Sequence[Result], rounds: int) -> str:
             "",
             "Pairs a second that ingest reads, decodes, resizes to 256x256 and encodes, on all",
             "cores: with decoder processes, and with decoding in the workers themselves. Medians",
-            f"of {rounds} rounds of each, in turn.",
+            f"of {rounds} rounds of each, in turn; and milliseconds that a pair takes of all",
+            "processors, those of worker and decoder together.",
             "",
-            "| source, pixels | contained | direct | ratio |",
-            "|---|---:|---:|---:|",
+            "| source, pixels | contained | direct | ratio | ms, contained | ms, direct |",
+            "|---|---:|---:|---:|---:|---:|",
             *_rows(results),
         ]
     )
@@ -144,13 +174,15 @@ def _text(results: Sequence[Result], rounds: int) -> str:
 
 def _rows(results: Sequence[Result]) -> Iterator[str]:
     for result in results:
-        size = f"{result.size[1]}x{result.size[0]}"
-        speeds = (statistics.median(of) for of in (result.contained, result.direct))
-        yield f"| {size} | {' | '.join(f'{s:.0f}' for s in speeds)} | {result.ratio:.2f} |"
+        both = (result.contained, result.direct)
+        speeds = [f"{statistics.median(r.speed for r in of):.0f}" for of in both]
+        taken = [f"{1000 * statistics.median(r.cpu_seconds for r in of):.2f}" for of in both]
+        cells = [f"{result.size[1]}x{result.size[0]}", *speeds, f"{result.ratio:.2f}", *taken]
+        yield f"| {' | '.join(cells)} |"
 
 
 def _line(result: Result) -> str:
-    ratios = [c / d for c, d in zip(result.contained, result.direct, strict=True)]
+    ratios = result.ratios
     return f"{result.size}: {result.ratio:.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
 
 

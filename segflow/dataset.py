@@ -186,7 +186,8 @@ def _read_split(name: str, data: Mapping[str, Any], folder: Path) -> Split:
         ShardFile(**{k: s[k] for k in ShardFile.__annotations__}) for s in data["shards"]
     )
     for shard in shards:
-        if Path(shard.file).name != shard.file or shard.file in ("", ".", ".."):
+        is_name = Path(shard.file).name == shard.file and shard.file not in ("", ".", "..")
+        if not is_name or not (folder / shard.file).resolve().is_relative_to(folder.resolve()):
             raise UsageError(f"dataset {folder}: the shard {shard.file!r} lies outside the folder")
     if sum(s.examples for s in shards) != data["examples"]:
         raise UsageError(f"dataset {folder}: the shards of {name!r} do not add up to its examples")

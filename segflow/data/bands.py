@@ -30,22 +30,6 @@ _COLUMNS = (
 )
 
 
-def windowed_header(path: str, limits: DecodeLimits) -> tiff.TiffHeader | None:
-    """The header of a file that is over the caps, but a TIFF that can be read by window.
-
-    None for any other, whatever is wrong with it.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            header = tiff.read_header(file)
-        if header is None or not header.can_be_windowed:
-            return None
-        pixels, size = header.height * header.width, Path(path).stat().st_size
-    except OSError:
-        return None
-    return header if pixels > limits.max_pixels or size > limits.max_bytes else None
-
-
 @dataclass(frozen=True)
 class BandCutter:
     """Adds to a plan's rows how many examples they make; what is read by window is cut up.
@@ -73,7 +57,7 @@ class BandCutter:
         if row["code"] is not None or row.get("image_part"):
             return [row | whole]
         path, size = row["image_uri"], self.config.size
-        header = windowed_header(path, self.config.limits)
+        header = tiff.windowed_header(path, self.config.limits)
         if header is None:
             grid = Grid.over(_size(path, self.config.limits) or size, size, self.config.tile)
             return [row | whole | {"examples": grid.count}]
@@ -94,12 +78,6 @@ def _bands(row: Mapping[str, Any], grid: Grid, step: int) -> Iterator[dict[str, 
             "tile_rows": count,
             "examples": count * len(grid.lefts),
         }
-
-
-def rows_of(row: Mapping[str, Any], grid: Grid) -> range:
-    """The rows of tiles that a row of the plan stands for; without a band, all."""
-    first = row.get("first_tile_row")
-    return range(len(grid.tops)) if first is None else range(first, first + row["tile_rows"])
 
 
 def _size(path: str, limits: DecodeLimits) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ from segflow.errors import UsageError
 
 ResizePolicy = Literal["stretch", "letterbox", "crop", "tile"]
 MaskResize = Literal["nearest", "majority"]
+Annotators = Literal["first", "majority"]
 
 # Pillow refuses to open anything larger, whatever the caller allows.
 _PILLOW_LIMIT = 2 * 89_478_485
@@ -124,6 +125,10 @@ class PlacesConfig:
     mask_pattern: str | None = None
     """Regular expression that fits the whole of a mask's path without extension; what its
     parentheses match is the image's, as in '(.+)_mask'. Both may then lie in one folder."""
+    annotators: Annotators | None = None
+    """What several masks of one image mean, in the layouts paired and manifest: first takes the
+    first by address, majority the class that most chose, pixel by pixel (ties are ignored). None:
+    the image is rejected as duplicate_key."""
     root: str | None = None
     """For a manifest: folder that relative entries start from (none: the list's folder);
     if it is given, nothing outside it is read."""

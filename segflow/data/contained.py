@@ -7,35 +7,19 @@ and are replaced when they die.
 
 import atexit
 import contextlib
-import errno
 import math
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segflow.data.config import DecodeLimits
-from segflow.data.handover import SharedMemory, receive, send
+from segflow.data.decoder_process import DecoderProcess, LostError, Task
 from segflow.data.reading import AS_SHOWN, ReadingConfig
 from segflow.data.tiff import is_georeferenced
 from segflow.errors import RejectCode, RejectError
-
-_MODULE = "segflow.data.decoder"
-_ENVIRONMENT = {
-    # Threads that decoding does not use; their stacks would count against the cap on memory.
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    # glibc's malloc: keep the memory of one picture for the next. Asking the kernel for it anew,
-    # page by page, takes a third of the time of decoding a small one.
-    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
-}
 
 
 def decode_rgb(
@@ -124,120 +108,35 @@ def _gone_is_changed() -> Iterator[None]:
         raise RejectError(RejectCode.SOURCE_CHANGED, "gone since it was listed") from error
 
 
-@dataclass(frozen=True)
-class Task:
-    """What a decoder is asked to do.
-
-    Attributes:
-        decode: A name of `segflow.data.decoder`'s.
-        data: A file's bytes.
-        options: JSON values that the task needs besides; `path`: of a file that it reads itself.
-    """
-
-    decode: str
-    data: bytes = b""
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
 def close() -> None:
     """Ends the decoders that are idle; those needed later start anew."""
     _decoders.close()
 
 
-class _LostError(Exception):
-    """A decoder process died, or failed as no picture should make it fail: it is of no more use.
-
-    Attributes:
-        how: Completes "the decoder".
-        died_of: The signal, if it was one.
-    """
-
-    def __init__(self, how: str, died_of: int | None = None) -> None:
-        super().__init__(how)
-        self.how, self.died_of = how, died_of
+Decode = Callable[[Task, DecodeLimits], NDArray[Any]]
 
 
-def _death(returncode: int) -> _LostError:
-    """Of a process; `returncode` is as `subprocess` gives it."""
-    if returncode < 0:
-        return _LostError(f"died of {signal.Signals(-returncode).name}", -returncode)
-    return _LostError(f"ended with exit code {returncode}")
+def decode_here(decode: Decode) -> None:
+    """Has this process decode by itself from now on: it is a decoder."""
+    _decoders.here = decode
 
 
-class _Decoder:
-    """One decoder process, for one thread at a time."""
+def borrow() -> DecoderProcess:
+    """A decoder that was idle, or a new one; hand it back, or kill it."""
+    return _decoders.borrow()
 
-    def __init__(self) -> None:
-        self.is_fresh = True
-        self._limits: DecodeLimits | None = None
-        self._memory = SharedMemory.create()
-        lifeline, self._lifeline = os.pipe()
-        inherited = (self._memory.descriptor, lifeline)
-        # -P: a folder called segflow where the command is run must not stand in for the package.
-        command = [sys.executable, "-P", "-m", _MODULE, *map(str, inherited)]
-        self._process = subprocess.Popen(
-            command,
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=inherited,
-            env=os.environ | _ENVIRONMENT,
-        )
-        os.close(lifeline)
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._requests, self._replies = self._process.stdin, self._process.stdout
-        if not self._replies.readline():
-            raise RuntimeError(f"a decoder process did not start: exit code {self.kill()}")
 
-    def decode(self, task: Task, limits: DecodeLimits) -> NDArray[Any]:
-        """Has the process decode a file.
-
-        Raises:
-            RejectError: The file cannot be decoded.
-            OSError: It could not be read, which may pass.
-            _LostError: The process died or failed of it, or of what earlier files left behind.
-        """
-        self.is_fresh = False
-        self._memory.put(task.data)
-        request: dict[str, Any] = {"decode": task.decode, "options": task.options}
-        request["bytes"] = len(task.data)
-        if limits is not self._limits:
-            request["limits"], self._limits = asdict(limits), limits
-        send(self._requests, request)
-        try:
-            reply = receive(self._replies)
-        except EOFError as error:
-            raise _death(self._process.wait()) from error
-        try:
-            if "failure" in reply:
-                raise _LostError(f"failed: {reply['failure']}")
-            if "code" in reply:
-                raise RejectError(RejectCode(reply["code"]), reply["message"])
-            if "errno" in reply:
-                raise OSError(reply["errno"], os.strerror(reply["errno"]))
-            return self._memory.get(tuple(reply["shape"]), reply["dtype"])
-        finally:
-            self._memory.shrink()
-
-    def kill(self) -> int:
-        """Ends the process at once; returns its exit code."""
-        self._process.kill()
-        self.forget()
-        return self._process.wait()
-
-    def forget(self) -> None:
-        """Closes this process's ends; the decoder ends when no process holds them."""
-        os.close(self._lifeline)
-        self._requests.close()
-        self._replies.close()
-        self._memory.close()
+def hand_back(decoder: DecoderProcess) -> None:
+    """Lets others use a decoder that has answered all it was asked."""
+    _decoders.hand_back(decoder)
 
 
 class _Decoders:
     """The decoders of this process; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._idle: list[_Decoder] = []
+        self.here: Decode | None = None
+        self._idle: list[DecoderProcess] = []
 
     def decode(self, task: Task, limits: DecodeLimits) -> NDArray[Any]:
         """Decodes in an idle decoder, or a new one.
@@ -246,15 +145,25 @@ class _Decoders:
             RejectError: The file cannot be decoded, or a fresh decoder dies, hangs or fails.
             OSError: The task reads its file itself, and the storage failed or did not answer.
         """
-        decoder = self._pop() or _Decoder()
+        if self.here is not None:
+            return self.here(task, limits)
+        decoder = self.borrow()
         if not decoder.is_fresh:  # an earlier file's damage may come to light: no verdict yet
-            with contextlib.suppress(_LostError):
+            with contextlib.suppress(LostError):
                 return self._use(decoder, task, limits)
-            decoder = _Decoder()
+            decoder = DecoderProcess()
         try:
             return self._use(decoder, task, limits)
-        except _LostError as error:
-            raise _verdict(error, task, limits) from error
+        except LostError as error:
+            raise error.verdict(task, limits) from error
+
+    def borrow(self) -> DecoderProcess:
+        """An idle decoder, or a new one."""
+        return self._pop() or DecoderProcess()
+
+    def hand_back(self, decoder: DecoderProcess) -> None:
+        """Is idle from now on."""
+        self._idle.append(decoder)
 
     def close(self) -> None:
         """Ends the idle decoders."""
@@ -266,32 +175,23 @@ class _Decoders:
         while decoder := self._pop():
             decoder.forget()
 
-    def _pop(self) -> _Decoder | None:
+    def _pop(self) -> DecoderProcess | None:
         try:
             return self._idle.pop()  # one step, whatever other threads do
         except IndexError:
             return None
 
-    def _use(self, decoder: _Decoder, task: Task, limits: DecodeLimits) -> NDArray[Any]:
+    def _use(self, decoder: DecoderProcess, task: Task, limits: DecodeLimits) -> NDArray[Any]:
         try:
             pixels = decoder.decode(task, limits)
         except (RejectError, OSError):
-            self._idle.append(decoder)
+            self.hand_back(decoder)
             raise
         except BaseException:  # in the midst of an exchange: its next answer would be the wrong one
             decoder.kill()
             raise
-        self._idle.append(decoder)
+        self.hand_back(decoder)
         return pixels
-
-
-def _verdict(lost: _LostError, task: Task, limits: DecodeLimits) -> RejectError | OSError:
-    limit = f"{limits.decode_seconds:g} s (--limits.decode-seconds)"
-    if lost.died_of == signal.SIGALRM and "path" in task.options:
-        return OSError(errno.ETIMEDOUT, f"reading took longer than {limit}", task.options["path"])
-    if lost.died_of in (signal.SIGALRM, signal.SIGPROF):
-        return RejectError(RejectCode.DECODER_TIMEOUT, f"decoding took longer than {limit}")
-    return RejectError(RejectCode.DECODER_CRASH, f"the decoder {lost.how}")
 
 
 _decoders = _Decoders()

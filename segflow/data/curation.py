@@ -169,7 +169,11 @@ def _refuse_copies(connection: duckdb.DuckDBPyConnection) -> None:
         "ORDER BY count(DISTINCT split) DESC, min(key) LIMIT 1"
     ).fetchall()
     raise UsageError(
-        f"--duplicates fail: {counts['images']} images in {counts['sets']} sets are copies of each "
-        f"other, {counts['across_splits']} sets in more than one split; the first: "
+        f"--duplicates fail: {counts['images']} images in {_sets(counts['sets'])} are copies of each "
+        f"other, {_sets(counts['across_splits'])} in more than one split; the first: "
         f"{' and '.join(names)}; give --duplicates drop to leave all but one out, or keep"
     )
+
+
+def _sets(count: int) -> str:
+    return f"{count} set" if count == 1 else f"{count} sets"

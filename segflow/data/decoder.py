@@ -1,55 +1,78 @@
-"""The decoder process: decodes one file after another for the process that started it.
+"""The decoder process: decodes files, and makes examples, for the process that started it.
 
-It ends when that process does, whatever it is doing, and by the kernel's hand when a file takes
-longer than allowed: a decoder that hangs in C code can no longer end itself.
+A request is `{"decode": …}`, for the pixels of one file; `{"make": a row of the plan, "copies":
+…}`, for all its examples, so that what is stored crosses between the processes, not the pixels of
+large pictures; `{"recipe": …}`, how to make them; or `{"flush": …}`: no more is to come for now.
+
+The process ends when the other does, whatever it is doing, and by the kernel's hand when a file
+takes longer than allowed: a decoder that hangs in C code can no longer end itself.
 """
 
 import contextlib
 import fcntl
+import json
 import math
 import os
 import resource
 import select
 import signal
 import sys
+import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segflow.data import geotiff
+from segflow.data import contained, geotiff
 from segflow.data.config import DecodeLimits
 from segflow.data.decode import decode_rgb, open_image
-from segflow.data.handover import SharedMemory, receive, send
+from segflow.data.decoder_process import Task
+from segflow.data.handover import SharedMemory, buffered, encoded, receive, write
+from segflow.data.making import Recipe, make
 from segflow.data.masks import decode_raw_mask
 from segflow.data.reading import ReadingConfig
 from segflow.errors import RejectError
 
 Decode = Callable[[bytes, DecodeLimits, Mapping[str, Any]], NDArray[Any]]
+Reply = tuple[Mapping[str, Any], Sequence[bytes]]
 
 _OWN_BYTES = 512 << 20  # the libraries' own memory, with room
+_AT_ONCE = 1 << 17  # bytes of examples
 _PATIENCE = 2  # times the seconds of decoding, for reading and decoding on a busy machine
 _BYTES_PER_PIXEL = 32  # 16-bit grey takes most: three integers a pixel on the way to 8 bits
 
 
 def main(memory: SharedMemory, lifeline: int) -> None:
     """Answers requests until the other side is gone."""
-    requests, replies = (
-        os.fdopen(os.dup(number), mode, 0) for number, mode in ((0, "rb"), (1, "wb"))
-    )
+    requests = buffered(os.fdopen(os.dup(0), "rb", 0))
+    replies = os.fdopen(os.dup(1), "wb", 0)
     _end_with(lifeline)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's affair
     warnings.simplefilter("ignore")
-    send(replies, {})  # ready
+    write(replies, encoded({}))  # ready
     _silence()
-    serve = _Service(memory)
+    service = _Service(memory)
+    contained.decode_here(service.decode_noted)
     with contextlib.suppress(EOFError):
         while True:
-            send(replies, serve(receive(requests)))
+            _answer(service, receive(requests)[0], replies)
+
+
+def _answer(service: "_Service", request: Mapping[str, Any], replies: IO[bytes]) -> None:
+    """Replies to a request; examples are kept back till many can go at once, or none is to come.
+
+    To wake the other process for every small picture takes it a tenth of the time of making one.
+    """
+    for reply, parts in service(request):
+        service.waiting += encoded(reply, parts)
+        if len(service.waiting) >= _AT_ONCE:
+            service.flush(replies)
+    if "make" not in request:
+        service.flush(replies)
 
 
 def _end_with(lifeline: int) -> None:
@@ -71,61 +94,133 @@ def _silence() -> None:
             os.dup2(nowhere.fileno(), number)
 
 
+class _FaultError(Exception):
+    """The decoder failed in a way that no picture should make it fail."""
+
+
 @dataclass
 class _Service:
     """Answers one request after another.
 
     Attributes:
-        memory: Where a file lies when its request comes, and its pixels with the reply.
+        memory: Where a file lies when its request comes, and its pixels with the reply; while
+            examples are made, a note of what is being decoded, for those who find this dead.
         limits: As the last request that told them said.
+        recipe: Likewise.
+        number: Of the row whose examples are being made.
+        waiting: Replies that are not sent yet.
     """
 
     memory: SharedMemory
     limits: DecodeLimits = field(default_factory=DecodeLimits)
+    recipe: Recipe | None = None
+    number: int = -1
+    waiting: bytearray = field(default_factory=bytearray)
 
-    def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """What to reply: the pixels' shape and dtype, or a reject's code and message.
+    def __call__(self, request: Mapping[str, Any]) -> Iterator[Reply]:
+        """What to reply: pixels' shape and dtype, or examples and an empty message as their end.
 
-        A `failure` is the decoder's own, possibly for what earlier files have left of it.
+        Instead of these, or after some examples: a reject's code and message, an `errno`, or a
+        `failure`, which is the decoder's own, possibly for what earlier files have left of it.
         """
+        try:
+            if "recipe" in request:  # which has no answer
+                self.recipe = Recipe.from_dict(request["recipe"])
+                _limit_memory(self.recipe.config.limits)
+            elif "make" in request:
+                yield from self._make(request)
+            elif "decode" in request:
+                yield self._decode(request), ()
+        except Exception as error:
+            yield _refusal(error), ()
+
+    def flush(self, replies: IO[bytes]) -> None:
+        """Sends what is waiting."""
+        write(replies, self.waiting)
+        self.waiting = bytearray()
+
+    def _make(self, request: Mapping[str, Any]) -> Iterator[Reply]:
+        assert self.recipe is not None
+        self.number = request["number"]
+        self._note(None)
+        for made in make(request["make"], request["copies"], self.recipe):
+            yield made.to_message()
+        yield {}, ()
+
+    def _decode(self, request: Mapping[str, Any]) -> dict[str, Any]:
         if "limits" in request:
             self.limits = DecodeLimits(**request["limits"])
             _limit_memory(self.limits)
         data = self.memory.get_bytes(request["bytes"])
-        self._set_alarm(request["options"])
-        try:
-            pixels = np.ascontiguousarray(
-                _DECODERS[request["decode"]](data, self.limits, request["options"])
-            )
-        except RejectError as error:
-            return {"code": error.code, "message": str(error)}
-        except OSError as error:
-            if error.errno is None:
-                return _failure(error)
-            return {"errno": error.errno}  # may pass
-        except Exception as error:
-            return _failure(error)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.setitimer(signal.ITIMER_PROF, 0)
+        pixels = self.decode(Task(request["decode"], data, request["options"]), self.limits)
         self.memory.put(pixels.data)
         return {"shape": pixels.shape, "dtype": pixels.dtype.name}
 
-    def _set_alarm(self, options: Mapping[str, Any]) -> None:
-        """Lets the kernel end this process: death is what both signals do by default.
+    def decode_noted(self, task: Task, limits: DecodeLimits) -> NDArray[Any]:
+        """`decode`, for examples: who finds this process dead will know what it was at."""
+        self._note(task)
+        pixels = self.decode(task, limits)
+        self._note(None)
+        return pixels
 
-        A task that reads a path waits for the storage, too. What it may compute is limited by
-        SIGPROF, which is the file's fault; that all of it ends, by SIGALRM, which is not.
+    def _note(self, task: Task | None) -> None:
+        if task is None:
+            self.memory.put(b"[%d]\n" % self.number)
+        else:
+            note = [self.number, task.decode, task.options.get("path")]
+            self.memory.put(json.dumps(note).encode() + b"\n")
+
+    def decode(self, task: Task, limits: DecodeLimits) -> NDArray[Any]:
+        """Decodes a file, in C order, within the time that it may take.
+
+        Raises:
+            RejectError: It cannot be decoded.
+            OSError: It could not be read, which may pass.
+            _FaultError: Anything else went wrong.
         """
-        seconds = self.limits.decode_seconds
-        if "path" in options:
-            signal.setitimer(signal.ITIMER_PROF, seconds)
-            seconds *= _PATIENCE
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        _set_alarm(task.options, limits.decode_seconds)
+        try:
+            return np.ascontiguousarray(decode(task, limits))
+        except RejectError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            why = "it ran out of memory" if isinstance(error, MemoryError) else repr(error)
+            raise _FaultError(why) from error
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            if "path" in task.options:
+                signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _failure(error: Exception) -> dict[str, Any]:
-    return {"failure": "it ran out of memory" if isinstance(error, MemoryError) else repr(error)}
+def decode(task: Task, limits: DecodeLimits) -> NDArray[Any]:
+    """Decodes a file, whatever comes of it."""
+    return _DECODERS[task.decode](task.data, limits, task.options)
+
+
+def _set_alarm(options: Mapping[str, Any], seconds: float) -> None:
+    """Lets the kernel end this process: death is what both signals do by default.
+
+    A task that reads a path waits for the storage, too. What it may compute is limited by SIGPROF,
+    which is the file's fault; that all of it ends, by SIGALRM, which is not.
+    """
+    if "path" in options:
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        seconds *= _PATIENCE
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _refusal(error: Exception) -> dict[str, Any]:
+    if isinstance(error, RejectError):
+        return {"code": error.code, "message": str(error)}
+    if isinstance(error, OSError) and error.errno is not None:
+        return {"errno": error.errno, "path": error.filename}
+    if isinstance(error, _FaultError):
+        return {"failure": str(error)}
+    if isinstance(error, MemoryError):
+        return {"failure": "it ran out of memory"}
+    return {"fault": "".join(traceback.format_exception(error))}
 
 
 def _limit_memory(limits: DecodeLimits) -> None:

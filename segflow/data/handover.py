@@ -5,16 +5,20 @@ numbers.
 """
 
 import contextlib
+import fcntl
+import io
 import json
 import os
+import select
 import tempfile
-from collections.abc import Mapping
-from typing import IO, Any
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-_MESSAGE = 1 << 16  # bytes read at once; longer messages take several reads
+_BUFFER = 1 << 18  # bytes; holds the encoded examples of several common pairs
+_SURELY_FITS = select.PIPE_BUF  # POSIX: what any pipe takes at once
 _KEPT = 1 << 24  # bytes; larger memory is given back once it is read
 
 
@@ -67,9 +71,14 @@ class SharedMemory:
                 raise EOFError("the memory that was handed over is too short")
         return b"".join(pieces)
 
+    @property
+    def size(self) -> int:
+        """Bytes there are."""
+        return os.fstat(self.descriptor).st_size
+
     def shrink(self) -> None:
         """Gives back memory of unusual size; what was written is lost."""
-        if os.fstat(self.descriptor).st_size > _KEPT:
+        if self.size > _KEPT:
             os.ftruncate(self.descriptor, 0)
 
     def close(self) -> None:
@@ -77,22 +86,45 @@ class SharedMemory:
         os.close(self.descriptor)
 
 
-def send(pipe: IO[bytes], message: Mapping[str, Any]) -> None:
-    """Sends a message of JSON values; to a reader that is gone, it is lost."""
+def encoded(message: Mapping[str, Any], parts: Sequence[bytes] = ()) -> bytes:
+    """JSON values, and bytes behind them, as `receive` reads them."""
+    return b"".join((json.dumps([message, *map(len, parts)]).encode(), b"\n", *parts))
+
+
+def write(pipe: IO[bytes], data: bytes | bytearray) -> None:
+    """Writes all of it; to a reader that is gone, it is lost."""
+    rest = memoryview(data)
     with contextlib.suppress(BrokenPipeError):
-        pipe.write(json.dumps(message).encode() + b"\n")
+        while rest:
+            rest = rest[pipe.write(rest) :]  # a signal may cut it short
 
 
-def receive(pipe: IO[bytes]) -> Any:
-    """Waits for the next message; each is answered before the next is sent.
+def receive(pipe: IO[bytes]) -> tuple[Any, list[bytes]]:
+    """Waits for the next message, from a buffered reader: others may have come behind it.
 
     Raises:
         EOFError: The writer is gone.
     """
-    data = b""
-    while not data.endswith(b"\n"):
-        piece = os.read(pipe.fileno(), _MESSAGE)
-        if not piece:
-            raise EOFError
-        data += piece
-    return json.loads(data)
+    line = pipe.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    message, *sizes = json.loads(line)
+    parts = [pipe.read(size) for size in sizes]
+    if list(map(len, parts)) != sizes:
+        raise EOFError
+    return message, parts
+
+
+def buffered(pipe: IO[bytes]) -> IO[bytes]:
+    """A reader of a pipe that takes what there is at once."""
+    return io.BufferedReader(cast(io.RawIOBase, pipe), _BUFFER)
+
+
+def widen(pipe: IO[bytes]) -> int:
+    """Lets a pipe hold more, where the system allows; returns how many bytes are sure to fit."""
+    if not hasattr(fcntl, "F_SETPIPE_SZ"):  # not Linux
+        return _SURELY_FITS
+    with contextlib.suppress(OSError):  # over what its user may have
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _BUFFER)
+    # What is written takes whole pages, of which only the last is filled up: half, to be sure.
+    return max(_SURELY_FITS, fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) // 2)

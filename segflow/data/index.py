@@ -1,13 +1,11 @@
 """The index of a dataset: a row for each stored example."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from segflow.data.pair import Example
-from segflow.data.pieces import Piece
+from segflow.data.making import Made
 from segflow.jobs.run import Shard
 
 INDEX_SCHEMA = pa.schema(
@@ -45,17 +43,13 @@ INDEX_SCHEMA = pa.schema(
             pa.float64(),
             metadata={"description": "metres a source pixel; null: unknown"},
         ),
+        pa.field(
+            "mask_uris",
+            pa.list_(pa.string()),
+            metadata={"description": "of all annotators, where several; or null"},
+        ),
     ]
 )
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an example is stored, and which of its source's variants it is."""
-
-    shard: Shard
-    position: int
-    variant: int
 
 
 def shard_name(shard: Shard) -> str:
@@ -63,43 +57,41 @@ def shard_name(shard: Shard) -> str:
     return f"{shard.group}-{shard.group_index:05d}-of-{shard.group_shards:05d}.tfrecord"
 
 
-def index_row(
-    row: Mapping[str, Any], piece: Piece, look: str | None, example: Example, place: Place
-) -> dict[str, Any]:
+def index_row(row: Mapping[str, Any], made: Made, shard: Shard, position: int) -> dict[str, Any]:
     """The row of an example.
 
     Args:
         row: Of the plan, that the example was made of.
-        piece: What was read.
-        look: Perceptual hash of the whole image, where one is asked for.
-        example: As stored.
-        place: Where.
+        made: The example.
+        shard: Where it is stored.
+        position: And which of the shard's records it is.
     """
-    tile = piece.tile
+    tile = made.tile
     return {
-        "key": piece.key,
-        "variant": place.variant,
-        "split": place.shard.group,
+        "key": made.key,
+        "variant": made.variant,
+        "split": shard.group,
         "image_uri": row["image_uri"],
         "mask_uri": row["mask_uri"],
-        "image_sha256": piece.pair.image_sha256,
-        "source_height": piece.source[0],
-        "source_width": piece.source[1],
-        "height": example.record.height,
-        "width": example.record.width,
-        "shard": shard_name(place.shard),
-        "position": place.position,
-        "class_pixels": example.class_pixels,
-        "ignored_pixels": example.ignored_pixels,
-        "augmentation": example.augmentation.to_json() if example.augmentation else None,
+        "image_sha256": made.image_sha256,
+        "source_height": made.source[0],
+        "source_width": made.source[1],
+        "height": made.record.height,
+        "width": made.record.width,
+        "shard": shard_name(shard),
+        "position": position,
+        "class_pixels": made.class_pixels,
+        "ignored_pixels": made.ignored_pixels,
+        "augmentation": made.augmentation,
         "annotation": row.get("annotation"),
         "group": row["group"],
-        "image_phash": look,
+        "image_phash": made.image_phash,
         "image_part": row.get("image_part"),
         "mask_part": row.get("mask_part"),
         "tile_row": tile and tile.row,
         "tile_column": tile and tile.column,
         "tile_top": tile and tile.top,
         "tile_left": tile and tile.left,
-        "ground_resolution": row.get("ground_resolution") or piece.pair.ground_resolution,
+        "ground_resolution": row.get("ground_resolution") or made.ground_resolution,
+        "mask_uris": row.get("mask_uris"),
     }

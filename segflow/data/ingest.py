@@ -1,21 +1,23 @@
 """The ingest job: a shard of pairs becomes a TFRecord file, its index and its rejects."""
 
+import contextlib
+import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 
 from segflow import hashing
 from segflow.class_weights import inverse_frequency, median_frequency
 from segflow.data import contained, geotiff
+from segflow.data.ahead import make_ahead
 from segflow.data.config import IngestConfig
-from segflow.data.index import INDEX_SCHEMA, Place, index_row, shard_name
-from segflow.data.leaks import load_sources, perceptual_hash, summarize
-from segflow.data.pair import Example, make_examples
-from segflow.data.pieces import Piece, read_pieces
+from segflow.data.index import INDEX_SCHEMA, index_row, shard_name
+from segflow.data.leaks import load_sources, summarize
+from segflow.data.making import Recipe
 from segflow.data.records import encode_example, write_frame
 from segflow.dataset import FORMAT_VERSION, RECORD_NAME
 from segflow.errors import RejectCode, RejectError
@@ -115,21 +117,24 @@ class IngestWork:
     def __call__(
         self, shard: Shard, rows: Sequence[Mapping[str, Any]], output: ShardOutput
     ) -> None:
-        """Writes the shard's examples and index; one picture is in memory at a time, or less."""
+        """Writes the shard's examples and index; one example is in memory at a time."""
         name = shard_name(shard)
         index: list[dict[str, Any]] = []
-        with output.local_path(name).open("wb") as file:
-            for row in rows:
-                start = file.tell()
+        pairs = make_ahead(rows, copies_in(self.config, shard.group), self._recipe)
+        with contextlib.closing(pairs), output.local_path(name).open("wb") as file:
+            for row, examples in pairs:
+                start, before = file.tell(), len(index)
                 try:
-                    made = self._write(row, shard, file, len(index))
+                    for made in examples:
+                        index.append(index_row(row, made, shard, len(index)))
+                        write_frame(file, encode_example(made.record))
                 except RejectError as error:
                     output.reject(row, error)
                     file.seek(start)  # all tiles of a row of the plan, or none
                     file.truncate()
+                    del index[before:]
                     continue
                 output.accept()
-                index += made
         output.add_file(name, len(index))
         table = pa.Table.from_pylist(index, schema=INDEX_SCHEMA)
         output.add_table(f"index/part-{shard.index:05d}.parquet", table)
@@ -139,28 +144,9 @@ class IngestWork:
         """Ends the decoder process."""
         contained.close()
 
-    def _examples(self, piece: Piece, row: Mapping[str, Any], split: str) -> Iterator[Example]:
-        filename, copies = Path(row["image_uri"]).name, copies_in(self.config, split)
-        return make_examples(piece.pair, piece.key, filename, copies, self.config, self.label_map)
-
-    def _write(
-        self, row: Mapping[str, Any], shard: Shard, file: BinaryIO, position: int
-    ) -> list[dict[str, Any]]:
-        """Appends the examples of a row of the plan; returns their rows of the index."""
-        index: list[dict[str, Any]] = []
-        look = None
-        for number, piece in enumerate(read_pieces(row, self.label_map, self.config)):
-            if number == 0 and self._near and piece.whole is not None:
-                look = perceptual_hash(piece.whole)
-            for variant, example in enumerate(self._examples(piece, row, shard.group)):
-                place = Place(shard, position + len(index), variant)
-                index.append(index_row(row, piece, look, example, place))
-                write_frame(file, encode_example(example.record))
-        return index
-
-    @property
-    def _near(self) -> bool:
-        return self.config.near_duplicates is not None
+    @functools.cached_property
+    def _recipe(self) -> Recipe:
+        return Recipe(self.config, self.label_map, self.config.near_duplicates is not None)
 
 
 def rows_per_shard(config: IngestConfig, split: str) -> int:

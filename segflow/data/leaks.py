@@ -11,12 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import imagehash
-import numpy as np
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
-from numpy.typing import NDArray
-from PIL import Image
 
 HASH_BITS = 64
 _PAIRS_AT_ONCE = 1024
@@ -39,22 +35,6 @@ def load_sources(connection: DuckDBPyConnection, parts: Sequence[Path]) -> None:
         f"FROM {one_each('read_parquet($parts, hive_partitioning = false)')}",
         {"parts": [glob.escape(str(part)) for part in parts]},
     )
-
-
-def perceptual_hash(image: NDArray[np.uint8]) -> str:
-    """What an image looks like, in 64 bits, for near duplicates.
-
-    Hashes of copies that were scaled, compressed or brightened differ in a few bits; those of
-    pictures without any structure are all alike.
-
-    Args:
-        image: uint8 [height, width, 3].
-
-    Returns:
-        16 hexadecimal digits: imagehash's `phash`, the signs of the lowest frequencies (Zauner
-        2010, "Implementation and Benchmarking of Perceptual Image Hash Functions").
-    """
-    return str(imagehash.phash(Image.fromarray(image)))
 
 
 def find_copies(

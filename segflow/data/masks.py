@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from segflow.data import contained
 from segflow.data.config import DecodeLimits
 from segflow.data.decode import load, open_image
 from segflow.errors import RejectCode, RejectError
@@ -19,21 +18,12 @@ _LISTED_VALUES = 12  # unknown values that a message names
 _LOSSY_TIFFS = ("jpeg", "tiff_jpeg", "webp", "tiff_sgilog", "tiff_sgilog24")  # Pillow's names
 
 
-def decode_mask(data: bytes, label_map: LabelMap, limits: DecodeLimits) -> NDArray[Any]:
-    """Decodes a mask file to class ids.
+def raw_to_ids(raw: NDArray[Any], label_map: LabelMap) -> NDArray[Any]:
+    """Maps source values [height, width] or colours [height, width, 3] to class ids.
 
     Returns:
         uint8 or uint16 (`label_map.dtype`) [height, width]; every value is a class id or the
-        ignore id; orientation applied.
-
-    Raises:
-        RejectError: Not readable, lossy, too large, or a value that no class claims.
-    """
-    return raw_to_ids(contained.decode_raw_mask(data, limits), label_map)
-
-
-def raw_to_ids(raw: NDArray[Any], label_map: LabelMap) -> NDArray[Any]:
-    """Maps source values [height, width] or colours [height, width, 3] to class ids.
+        ignore id.
 
     Raises:
         RejectError: `unknown_label` with what no class claims.

@@ -8,15 +8,16 @@ import json
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, ClassVar
 
 from segflow.data.config import DecodeLimits
 from segflow.data.decode import PERMANENT_ERRORS
 from segflow.data.records import read_feature
 from segflow.errors import RejectCode, RejectError
+
+if TYPE_CHECKING:  # Arrow doubles the memory of a decoder, most of which never read Parquet
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 # Arrow cannot read these as dictionaries.
 _NO_DICTIONARIES = frozenset({"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"})
@@ -94,6 +95,8 @@ class Cell:
         Raises:
             RejectError: They are too many, or the file is damaged.
         """
+        import pyarrow as pa
+
         try:
             mtime_ns = Path(self.pack.path).stat().st_mtime_ns
             with _one_at_a_time:  # a cache alone lets every thread that misses decode its own copy
@@ -139,11 +142,14 @@ def read_part(part: Part, limits: DecodeLimits) -> bytes | None:
 
 # Rows of one row group follow each other in the plan; image and mask are two columns.
 @functools.lru_cache(maxsize=2)
-def _column(path: str, mtime_ns: int, row_group: int, column: str) -> pa.ChunkedArray:
+def _column(path: str, mtime_ns: int, row_group: int, column: str) -> "pa.ChunkedArray":
     """A column of a row group; a value that its file holds once is held once here, too.
 
     `mtime_ns` is there for the cache: a file that is written anew is read anew.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     metadata = pq.read_metadata(path)
     is_struct = pa.types.is_struct(metadata.schema.to_arrow_schema().field(column).type)
     wanted = f"{column}.bytes" if is_struct else column
@@ -155,7 +161,7 @@ def _column(path: str, mtime_ns: int, row_group: int, column: str) -> pa.Chunked
     return values.flatten()[0] if is_struct else values  # flatten: null where the struct is
 
 
-def encodings(metadata: pq.FileMetaData, row_group: int, column: str) -> set[str]:
+def encodings(metadata: "pq.FileMetaData", row_group: int, column: str) -> set[str]:
     """How a row group holds a column of bytes or `{bytes, path}`, in Parquet's names."""
     group = metadata.row_group(row_group)
     chunks = (group.column(i) for i in range(group.num_columns))

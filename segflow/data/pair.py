@@ -14,10 +14,11 @@ from PIL import Image
 
 from segflow.data import annotations, augment, augment_pixels, contained, packs, resize
 from segflow.data.annotations import MaskSource
+from segflow.data.annotators import each_mask, majority
 from segflow.data.augment import Augmentation
 from segflow.data.config import DecodeLimits, ExampleConfig
 from segflow.data.decode import read_bytes
-from segflow.data.masks import decode_mask, encode_mask
+from segflow.data.masks import encode_mask, raw_to_ids
 from segflow.data.reading import AS_SHOWN, ReadingConfig
 from segflow.data.records import Record
 from segflow.errors import RejectCode, RejectError
@@ -161,19 +162,35 @@ def read_mask(
 ) -> NDArray[Any]:
     """Reads, or draws, the mask that a row of the plan addresses: ids [height, width].
 
+    A row of several masks means what most of their annotators chose (`segflow.data.annotators`).
+
     Raises:
         RejectError: With the contract's code.
     """
-
-    def read() -> bytes:
-        part = row.get("mask_part")
-        return read_source(row["mask_uri"], _planned(row, "mask"), limits, "mask", part)
-
+    if row.get("mask_uris"):
+        read = functools.partial(_mask_of_file, image_size=image_size, label_map=label_map)
+        masks = [
+            about(f"mask {single['mask_uri']}", functools.partial(read, single, limits=limits))
+            for single in each_mask(row)
+        ]
+        return majority(masks, label_map)
     if annotation := row.get("annotation"):
-        drawn = MaskSource(read, image_size, label_map, limits)
+        drawn = MaskSource(lambda: _mask_bytes(row, limits), image_size, label_map, limits)
         return about("mask", lambda: annotations.mask_of(annotation, drawn))
-    data = read()
-    return about("mask", lambda: decode_mask(data, label_map, limits))
+    return _mask_of_file(row, image_size, label_map, limits)
+
+
+def _mask_bytes(row: Mapping[str, Any], limits: DecodeLimits) -> bytes:
+    return read_source(row["mask_uri"], _planned(row, "mask"), limits, "mask", row.get("mask_part"))
+
+
+def _mask_of_file(
+    row: Mapping[str, Any], image_size: tuple[int, int], label_map: LabelMap, limits: DecodeLimits
+) -> NDArray[Any]:
+    data = _mask_bytes(row, limits)
+    raw = about("mask", lambda: contained.decode_raw_mask(data, limits))
+    require_equal_sizes(image_size, raw.shape[:2])  # what its values are matters less
+    return about("mask", lambda: raw_to_ids(raw, label_map))
 
 
 def require_equal_sizes(image: Sequence[int], mask: Sequence[int]) -> None:

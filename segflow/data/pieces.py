@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from segflow import hashing
 from segflow.data import contained
-from segflow.data.bands import rows_of, windowed_header
 from segflow.data.config import ExampleConfig
 from segflow.data.masks import raw_to_ids
 from segflow.data.pair import (
@@ -22,7 +21,8 @@ from segflow.data.pair import (
     require_equal_sizes,
     require_unchanged,
 )
-from segflow.data.tiles import Grid, Tile
+from segflow.data.tiff import windowed_header
+from segflow.data.tiles import Grid, Tile, rows_of
 from segflow.label_map import LabelMap
 
 
@@ -137,7 +137,7 @@ def _open_mask(
     row: Mapping[str, Any], image_size: tuple[int, int], label_map: LabelMap, config: ExampleConfig
 ) -> _Picture:
     path, limits = row["mask_uri"], config.limits
-    is_file = not row.get("annotation") and not row.get("mask_part")
+    is_file = not any(row.get(name) for name in ("annotation", "mask_part", "mask_uris"))
     header = windowed_header(path, limits) if is_file else None
     if header is None:
         return _in_memory("mask", read_mask(row, image_size, label_map, limits))

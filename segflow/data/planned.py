@@ -11,20 +11,23 @@ from segflow import hashing
 from segflow.jobs.plan import ROWS_AT_ONCE, PlanSummary
 
 _FIRST = "first_tile_row"  # where rows of a plan were cut up
+_SEVERAL = ("masks_bytes", "masks_mtime_ns")  # of several annotators
 
 
 def sources_hash(plan: Path) -> str:
     """SHA-256 over what a plan lists, places apart: keys, sizes, times, annotations and so on."""
     digest = hashlib.sha256()
     columns = ["key", "image_bytes", "image_mtime_ns", "mask_bytes", "mask_mtime_ns", "code"]
-    columns += ["annotation", "group", "ground_resolution"]
+    columns += ["annotation", "group", "ground_resolution", *_SEVERAL]
     for part in sorted(plan.iterdir()):
         with pq.ParquetFile(part) as file:
             there = columns + [_FIRST] * (_FIRST in file.schema_arrow.names)
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=there):
                 for row in batch.to_pylist():
                     if not row.pop(_FIRST, None):  # a picture that is cut up counts once
-                        digest.update(hashing.canonical_json(row))
+                        single = row["masks_bytes"] is None
+                        kept = {k: v for k, v in row.items() if not (single and k in _SEVERAL)}
+                        digest.update(hashing.canonical_json(kept))
     return digest.hexdigest()
 
 

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from segflow import hashing, storage
+from segflow.data.config import Annotators
 from segflow.data.layouts import Layout, SourceFile, SourcePaths
 from segflow.data.patterns import no_pairs
 from segflow.data.planned import plan_rows, sources_hash
@@ -53,33 +54,47 @@ _PAIR = """
              CASE WHEN l.own_split THEN l.shard_group
                   ELSE coalesce(own.own_group, l.shard_group) END AS shard_group
       FROM read_parquet($listing) AS l LEFT JOIN own USING (source_group)
+    ), pictures AS (  -- with several annotators, an image is listed for each of them
+      SELECT * FROM listed WHERE role = 'image'
+      QUALIFY $annotators IS NULL OR row_number() OVER (
+        PARTITION BY key, uri ORDER BY shard_group, source_group, ground_resolution) = 1
     ), images AS (
       SELECT *, count(*) OVER (PARTITION BY key) AS n,
              bool_or(code IS NOT DISTINCT FROM 'outside_root') OVER (PARTITION BY key) AS outside,
              string_agg(uri, ', ') OVER (PARTITION BY key ORDER BY uri
                ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS uris
-      FROM listed WHERE role = 'image'
+      FROM pictures
+    ), chosen AS (
+      SELECT * FROM listed WHERE role = 'mask' QUALIFY $annotators IS DISTINCT FROM 'first'
+        OR row_number() OVER (PARTITION BY key ORDER BY uri) = 1
     ), masks AS (
-      SELECT key, min(uri) AS uri, min(bytes) AS bytes, min(mtime_ns) AS mtime_ns,
+      SELECT key, min(uri) AS uri, arg_min(bytes, uri) AS bytes, arg_min(mtime_ns, uri) AS mtime_ns,
+             sum(bytes)::BIGINT AS all_bytes, list(uri ORDER BY uri) AS each_uri,
+             list(bytes ORDER BY uri) AS each_bytes, list(mtime_ns ORDER BY uri) AS each_mtime_ns,
              min(shard_group) AS shard_group, min(position) AS position,
              min(source_group) AS source_group,
              coalesce(min(code) FILTER (code = 'outside_root'), min(code)) AS code,
              min(message) AS message, min(part) AS part, min(annotation_at) AS annotation_at,
              min(annotation_bytes) AS annotation_bytes, count(*) AS n,
+             n > 1 AND ($annotators IS NULL OR count(DISTINCT uri) < n) AS are_duplicates,
+             n > 1 AND $annotators = 'majority' AS are_votes,
              string_agg(uri, ', ' ORDER BY uri) AS uris
-      FROM listed WHERE role = 'mask' GROUP BY key
+      FROM chosen GROUP BY key
     )
     SELECT coalesce(i.shard_group, m.shard_group) AS shard_group,
            coalesce(i.position, m.position) AS position,
-           coalesce(i.bytes, 0) + coalesce(m.bytes, 0) AS weight,
+           coalesce(i.bytes, 0) + coalesce(if(m.are_votes, m.all_bytes, m.bytes), 0) AS weight,
            key, coalesce(i.source_group, m.source_group) AS "group",
            i.uri AS image_uri, i.bytes AS image_bytes, i.mtime_ns AS image_mtime_ns,
            m.uri AS mask_uri, m.bytes AS mask_bytes, m.mtime_ns AS mask_mtime_ns,
            i.part AS image_part, m.part AS mask_part, i.ground_resolution,
            m.annotation_at, m.annotation_bytes,
+           if(m.are_votes, m.each_uri, NULL) AS mask_uris,
+           if(m.are_votes, m.each_bytes, NULL) AS masks_bytes,
+           if(m.are_votes, m.each_mtime_ns, NULL) AS masks_mtime_ns,
            CASE WHEN i.uri IS NULL THEN 'missing_image'
                 WHEN i.outside OR m.code = 'outside_root' THEN 'outside_root'
-                WHEN i.n > 1 OR m.n > 1 THEN 'duplicate_key'
+                WHEN i.n > 1 OR m.are_duplicates THEN 'duplicate_key'
                 WHEN i.code IS NOT NULL THEN i.code
                 WHEN m.uri IS NULL THEN 'missing_mask'
                 ELSE m.code END AS code,
@@ -91,7 +106,7 @@ _PAIR = """
                 WHEN i.outside THEN i.message
                 WHEN m.code = 'outside_root' THEN m.message
                 WHEN i.n > 1 THEN 'images with one key: ' || i.uris
-                WHEN m.n > 1 THEN 'masks with one key: ' || m.uris
+                WHEN m.are_duplicates THEN 'masks with one key: ' || m.uris
                 WHEN i.code IS NOT NULL THEN i.message
                 WHEN m.uri IS NULL THEN 'no mask has the key ' || key
                 ELSE m.message END AS message
@@ -134,6 +149,7 @@ class PairPlan:
         judge: Changes splits and refuses rows after a look at all of a draft, whose rows it is
             given with their `split`, the splits in order, and a folder; returns a Parquet file
             with `key`, `split`, `code` and `message`, None where the draft stands.
+        annotators: What several masks of one image mean; None: they are duplicates.
         cut: Cuts up rows that would make more than a shard; None: there are no such.
     """
 
@@ -145,6 +161,7 @@ class PairPlan:
     own_splits: bool = True
     group_pattern: re.Pattern[str] | None = None
     judge: Judge | None = None
+    annotators: Annotators | None = None
     cut: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]] | None = None
 
     def __call__(self, folder: Path) -> Planned:
@@ -163,7 +180,8 @@ class PairPlan:
             groups = self._groups(connection, listing)
 
             def write(to: Path, sql: str, **more: str) -> PlanSummary:
-                params = {"listing": str(listing), "groups": groups, **more}
+                asked = {"groups": groups, "annotators": self.annotators}
+                params = {"listing": str(listing), **asked, **more}
                 rows = connection.sql(sql, params=params).to_arrow_reader(ROWS_AT_ONCE)
                 whole = (spool.attach(batch, "annotation") for batch in rows)
                 is_final = to == folder

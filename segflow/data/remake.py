@@ -88,7 +88,11 @@ def _piece(row: Mapping[str, Any], dataset: Dataset, config: ExampleConfig) -> P
     if row.get("tile_row") is not None:
         planned |= {"first_tile_row": row["tile_row"], "tile_rows": 1}
     pieces = read_pieces(planned, dataset.label_map, config)
-    return next(itertools.islice(pieces, row.get("tile_column") or 0, None))
+    try:
+        return next(itertools.islice(pieces, row.get("tile_column") or 0, None))
+    except RejectError as error:
+        what = "mask" if str(error).startswith("mask") else "image"
+        raise RejectError(error.code, f"{row[f'{what}_uri']}: {error}") from error
 
 
 def find_row(dataset: Dataset, key: str, variant: int) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from segflow.data import contained
 from segflow.data.config import DecodeLimits
-from segflow.data.leaks import perceptual_hash
 from segflow.data.pair import count_pixels, read_pair
+from segflow.data.phash import perceptual_hash
 from segflow.data.reading import ReadingConfig
 from segflow.errors import RejectError
 from segflow.jobs.cores import available_cores

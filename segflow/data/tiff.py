@@ -10,6 +10,8 @@ from typing import BinaryIO, cast
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from segflow.data.config import DecodeLimits
+
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF, either byte order
 _LARGEST_HEADER = 32 << 20  # bytes; the tables of 100 gigapixels in tiles of 256 take 24 MiB
 _MOST_ENTRIES = 512  # a sound directory has some dozens; each costs Pillow a microsecond or two
@@ -120,6 +122,22 @@ def read_header(file: BinaryIO) -> TiffHeader | None:
         return _header(directory, counts)
     except Exception:  # whatever a damaged directory leads Pillow to
         return None
+
+
+def windowed_header(path: str, limits: DecodeLimits) -> TiffHeader | None:
+    """The header of a file that is over the caps, but a TIFF that can be read by window.
+
+    None for any other, whatever is wrong with it.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            header = read_header(file)
+        if header is None or not header.can_be_windowed:
+            return None
+        pixels, size = header.height * header.width, Path(path).stat().st_size
+    except OSError:
+        return None
+    return header if pixels > limits.max_pixels or size > limits.max_bytes else None
 
 
 def _counts(file: "_Bounded", start: bytes, offset: int) -> Mapping[int, int]:

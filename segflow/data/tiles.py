@@ -1,8 +1,8 @@
 """Where --resize tile cuts: windows of one size over a picture, at native scale."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 EdgeRule = Literal["pad", "shift", "drop"]
 
@@ -58,6 +58,12 @@ class Grid:
     def count(self) -> int:
         """How many tiles there are."""
         return len(self.tops) * len(self.lefts)
+
+
+def rows_of(row: Mapping[str, Any], grid: Grid) -> range:
+    """The rows of tiles that a row of the plan stands for; without a band, all."""
+    first = row.get("first_tile_row")
+    return range(len(grid.tops)) if first is None else range(first, first + row["tile_rows"])
 
 
 def starts(length: int, tile: int, overlap: int, edge: EdgeRule) -> Sequence[int]:

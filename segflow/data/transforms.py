@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from segflow.data import contained
+from segflow.data.ahead import make_ahead
 from segflow.data.config import ExampleConfig
-from segflow.data.pair import make_examples
-from segflow.data.pieces import read_pieces
+from segflow.data.making import Recipe
 from segflow.data.records import encode_example
 from segflow.errors import RejectError
 from segflow.label_map import LabelMap
@@ -45,7 +44,7 @@ class IngestPairs(beam.PTransform):
 
 class _MakeExamples(beam.DoFn):
     def __init__(self, config: ExampleConfig, label_map: LabelMap) -> None:
-        self._config, self._label_map = config, label_map
+        self._recipe = Recipe(config, label_map)
         self._accepted = Metrics.counter("segflow/ingest", "accepted")
         self._rejected = Metrics.counter("segflow/ingest", "rejected")
 
@@ -54,21 +53,16 @@ class _MakeExamples(beam.DoFn):
 
     def process(self, pair: tuple[str, str, str]) -> Iterator[Any]:
         key, image, mask = pair
-        row = {"key": key, "image_uri": image, "mask_uri": mask}
-        name = Path(image).name
-        copies, config, labels = self._config.augment_copies, self._config, self._label_map
+        row, recipe = {"key": key, "image_uri": image, "mask_uri": mask}, self._recipe
         try:
             # All tiles of a picture, or none: only when the last is made is it accepted.
-            examples = [
-                example
-                for piece in read_pieces(row, labels, config)
-                for example in make_examples(piece.pair, piece.key, name, copies, config, labels)
-            ]
+            rows = make_ahead([row], recipe.config.augment_copies, recipe)
+            records = [made.record for _, examples in rows for made in examples]
         except RejectError as error:
             self._rejected.inc()
             reject = {**row, "code": str(error.code), "message": str(error)}
             yield beam.pvalue.TaggedOutput(REJECTS, reject)
             return
         self._accepted.inc()
-        for example in examples:
-            yield encode_example(example.record)
+        for record in records:
+            yield encode_example(record)

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from segflow.data.config import DecodeLimits
+from segflow.data.masks import decode_raw_mask, raw_to_ids
+from segflow.label_map import LabelMap
 
 LIMITS = DecodeLimits()
 
@@ -19,6 +21,11 @@ def photo(height: int = 12, width: int = 16) -> np.ndarray:
     rows, columns = np.mgrid[:height, :width]
     channels = (rows * 255 // height, columns * 255 // width, (rows + columns) * 127 // height)
     return np.stack(channels, -1).clip(0, 255).astype(np.uint8)
+
+
+def decode_mask(data: bytes, label_map: LabelMap, limits: DecodeLimits) -> np.ndarray:
+    """A mask file's class ids."""
+    return raw_to_ids(decode_raw_mask(data, limits), label_map)
 
 
 def encode(picture: np.ndarray | Image.Image, kind: str, **options: Any) -> bytes:

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from segflow import hashing
-from segflow.data.bands import BandCutter, rows_of, windowed_header
+from segflow.data.bands import BandCutter
 from segflow.data.config import DecodeLimits, ExampleConfig
 from segflow.data.decode import decode_rgb
-from segflow.data.tiles import Grid, TileConfig
+from segflow.data.tiff import windowed_header
+from segflow.data.tiles import Grid, TileConfig, rows_of
 from segflow.errors import RejectCode, RejectError
 from tests import giants
 from tests.unit.data.pictures import claiming_tiff, encode, photo

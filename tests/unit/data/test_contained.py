@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from segflow.data import contained, decode, masks
+from segflow.data import contained, decode, decoder_process, masks
 from segflow.data.config import DecodeLimits
 from segflow.data.reading import AS_SHOWN
 from segflow.errors import RejectCode, RejectError
@@ -235,7 +235,7 @@ def test_a_forked_process_has_decoders_of_its_own():
 
 def test_a_decoder_that_cannot_start_is_no_fault_of_the_file(monkeypatch):
     contained.close()
-    monkeypatch.setattr(contained, "_MODULE", "segflow.no_such_module")
+    monkeypatch.setattr(decoder_process, "_MODULE", "segflow.no_such_module")
 
     with pytest.raises(RuntimeError, match="a decoder process did not start: exit code 1"):
         contained.decode_rgb(encode(photo(), "PNG"), LIMITS)

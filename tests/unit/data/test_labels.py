@@ -13,10 +13,9 @@ from segflow.data.labels import find_label_map, require_label_map
 from segflow.data.layouts import SourcePaths
 from segflow.data.layouts.camvid import CamVid
 from segflow.data.layouts.paired import Paired
-from segflow.data.masks import decode_mask
 from segflow.errors import RejectError, UsageError
 from segflow.label_map import LabelClass, LabelMap
-from tests.unit.data.pictures import LIMITS, encode, palette_image
+from tests.unit.data.pictures import LIMITS, decode_mask, encode, palette_image
 
 PATHS = SourcePaths("images", "masks")
 VALUES = LabelMap((LabelClass(0, "a"), LabelClass(1, "b")))

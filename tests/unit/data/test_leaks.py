@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segflow.data import leaks
+from segflow.data.phash import perceptual_hash
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("key", "split", "group", "image_uri", "image_sha256", "image_phash")
@@ -148,7 +149,7 @@ def test_the_perceptual_hash_knows_a_picture_that_was_scaled_and_brightened():
     others = [rng.integers(0, 200, (6, 8, 3), np.uint8).repeat(20, 0).repeat(20, 1)]
 
     def distance(a, b):
-        hashes = [int(leaks.perceptual_hash(image), 16) for image in (a, b)]
+        hashes = [int(perceptual_hash(image), 16) for image in (a, b)]
         return (hashes[0] ^ hashes[1]).bit_count()
 
     copies = [picture[::2, ::2], picture + np.uint8(40)]

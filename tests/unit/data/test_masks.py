@@ -10,12 +10,13 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 
 from segflow.data.decode import load, open_image
-from segflow.data.masks import decode_mask, decode_raw_mask, encode_mask
+from segflow.data.masks import decode_raw_mask, encode_mask
 from segflow.errors import RejectCode, RejectError
 from segflow.label_map import LabelClass, LabelMap
 from tests.unit.data.pictures import (
     LIMITS,
     bmp,
+    decode_mask,
     encode,
     oriented,
     palette_image,

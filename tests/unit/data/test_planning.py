@@ -75,6 +75,9 @@ def test_a_row_holds_both_addresses_with_sizes_and_times(tmp_path):
         "mask_part": None,
         "ground_resolution": None,
         "annotation": None,
+        "mask_uris": None,
+        "masks_bytes": None,
+        "masks_mtime_ns": None,
         "code": None,
         "message": None,
     }

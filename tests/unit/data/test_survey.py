@@ -8,7 +8,7 @@ from rich.console import Console
 
 from segflow.data import contained
 from segflow.data.config import DecodeLimits
-from segflow.data.leaks import perceptual_hash
+from segflow.data.phash import perceptual_hash
 from segflow.data.reading import AS_SHOWN
 from segflow.data.survey import Survey
 from tests.drawn import LABELS, Pairs, decode

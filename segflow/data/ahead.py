@@ -1,0 +1,153 @@
+"""Examples made in a decoder process, which works on the next rows while these are stored."""
+
+import itertools
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import Any
+
+from segflow.data import contained
+from segflow.data.decoder_process import DecoderProcess, LostError
+from segflow.data.handover import encoded
+from segflow.data.making import Made, Recipe
+from segflow.errors import RejectError
+
+_GROUP = 4  # rows that are sent and answered at once; a decoder has two groups at most
+
+Row = Mapping[str, Any]
+
+
+def make_ahead(
+    rows: Iterable[Row], copies: int, recipe: Recipe
+) -> Generator[tuple[Row, Iterator[Made]]]:
+    """What `segflow.data.making.make` makes of rows of the plan, contained.
+
+    Args:
+        rows: Of the plan.
+        copies: Augmented ones of each example.
+        recipe: How; the same object each time, or it is sent again.
+
+    Yields:
+        Each row, in order, and its examples, to be taken before the next row. Taking them raises
+        as `make` does, and `RejectError` with `decoder_crash` or `decoder_timeout`.
+    """
+    making = _Making(rows, copies, recipe)
+    try:
+        while making.fill():
+            examples = making.examples()
+            yield making.row, examples
+            for _ in examples:  # what nobody took
+                pass
+    finally:
+        making.end()
+
+
+class _Making:
+    """Rows on their way through a decoder.
+
+    A pipe that is full in both directions would stop both processes for ever. Only as much is sent
+    ahead as the pipe holds whatever the decoder does; it reads the rest when it has answered.
+
+    Which row a decoder died of is sure only of one that had nothing else to do, and had done
+    nothing before. So the rows that a lost decoder had are made one by one, and the one that it
+    seems to have been at in a fresh decoder.
+    """
+
+    def __init__(self, rows: Iterable[Row], copies: int, recipe: Recipe) -> None:
+        self._rows, self._copies, self._recipe = enumerate(rows), copies, recipe
+        self._requests: deque[tuple[Row, bytes]] = deque()  # from the current row's on
+        self._number = 0  # the current row's
+        self._sent = 0  # rows that the decoder has not answered
+        self._careful_until, self._suspect = 0, -1  # numbers of rows
+        self._decoder: DecoderProcess | None = None
+        self._is_first = False  # whether the decoder had decoded nothing before the current row
+
+    @property
+    def row(self) -> Row:
+        """The current one."""
+        return self._requests[0][0]
+
+    def fill(self) -> bool:
+        """Looks at the rows ahead; returns whether there is any left."""
+        for number, row in itertools.islice(self._rows, 2 * _GROUP - len(self._requests)):
+            request = {"make": dict(row), "number": number, "copies": self._copies}
+            self._requests.append((row, encoded(request)))
+        return bool(self._requests)
+
+    def examples(self) -> Iterator[Made]:
+        """Of the current row."""
+        given = 0
+        while True:
+            decoder = self._ready()
+            try:
+                # Made again they are the same: those that a lost decoder has made stay.
+                for facts, pixels in itertools.islice(decoder.answers(), given, None):
+                    given += 1
+                    yield Made.from_message(facts, pixels)
+            except LostError as error:
+                self._lose(decoder, error)
+            except (RejectError, OSError):
+                self._advance()
+                raise
+            else:
+                self._advance()
+                return
+
+    def end(self) -> None:
+        """Lets go of the decoder; one that is still at work is ended."""
+        if self._decoder is None:
+            return
+        if self._sent:
+            self._decoder.kill()
+        else:
+            contained.hand_back(self._decoder)
+
+    def _ready(self) -> DecoderProcess:
+        """The decoder, which has the current row, and further ones if all is well."""
+        is_suspect = self._number == self._suspect
+        if self._decoder is not None and is_suspect and not self._is_first:
+            contained.hand_back(self._decoder)
+            self._decoder = None
+        if self._decoder is None:
+            self._decoder = DecoderProcess() if is_suspect else contained.borrow()
+            self._is_first = self._decoder.is_fresh
+        self._send(self._decoder)
+        return self._decoder
+
+    def _send(self, decoder: DecoderProcess) -> None:
+        """Sends a group of rows where the decoder has but one left, for fewer turns."""
+        if self._sent > _GROUP:
+            return
+        most = 1 if self._number < self._careful_until else 2 * _GROUP
+        requests = [request for _, request in itertools.islice(self._requests, most)]
+        sizes = itertools.accumulate(map(len, requests))
+        fitting = max(1, sum(size <= decoder.room for size in sizes))
+        if fitting > self._sent:
+            decoder.ask(self._recipe, requests[self._sent : fitting])
+            self._sent = fitting
+
+    def _advance(self) -> None:
+        """The decoder's answer to the current row is complete."""
+        self._requests.popleft()
+        self._number += 1
+        self._sent, self._is_first = max(0, self._sent - 1), False
+
+    def _lose(self, decoder: DecoderProcess, error: LostError) -> None:
+        """Has the rows made that the decoder had.
+
+        Raises:
+            RejectError: It is clear that the file that it was at is to blame.
+            OSError: That file could not be read in time.
+        """
+        task, number = decoder.at()
+        decoder.kill()
+        sent, is_sure = self._sent, self._is_first and self._sent == 1
+        self._decoder, self._sent = None, 0
+        if not is_sure:
+            self._careful_until = max(self._careful_until, self._number + sent)
+            self._suspect = number if sent > 1 else self._number
+            return
+        self._advance()
+        verdict = error.verdict(task, self._recipe.config.limits)
+        if task.what is not None and isinstance(verdict, RejectError):
+            verdict = RejectError(verdict.code, f"{task.what}: {verdict}")
+        raise verdict from error

@@ -1,0 +1,200 @@
+"""A decoder process, seen from the process that starts it: asked, answered, outlived."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from segflow.data.config import DecodeLimits
+from segflow.data.handover import SharedMemory, buffered, encoded, receive, widen, write
+from segflow.errors import RejectCode, RejectError
+
+if TYPE_CHECKING:
+    from segflow.data.making import Recipe
+
+_MODULE = "segflow.data.decoder"
+_ENVIRONMENT = {
+    # Threads that decoding does not use; their stacks would count against the cap on memory.
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    # glibc's malloc: keep the memory of one picture for the next. Asking the kernel for it anew,
+    # page by page, takes a third of the time of decoding a small one.
+    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
+_FLUSH = encoded({"flush": True})
+_OF_IMAGES, _OF_MASKS = ("rgb", "image_rows", "ground_resolution"), ("mask", "mask_rows")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a decoder is asked to decode.
+
+    Attributes:
+        decode: A name of `segflow.data.decoder`'s.
+        data: A file's bytes.
+        options: JSON values that the task needs besides; `path`: of a file that it reads itself.
+    """
+
+    decode: str
+    data: bytes = b""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def what(self) -> str | None:
+        """Which file of a pair it is about."""
+        if self.decode in _OF_IMAGES:
+            return "image"
+        return "mask" if self.decode in _OF_MASKS else None
+
+
+class LostError(Exception):
+    """A decoder process died, or failed as no picture should make it fail: it is of no more use.
+
+    Attributes:
+        how: Completes "the decoder".
+        died_of: The signal, if it was one.
+    """
+
+    def __init__(self, how: str, died_of: int | None = None) -> None:
+        super().__init__(how)
+        self.how, self.died_of = how, died_of
+
+    def verdict(self, task: Task, limits: DecodeLimits) -> RejectError | OSError:
+        """What it says of the file that a fresh decoder was at when it was lost."""
+        limit = f"{limits.decode_seconds:g} s (--limits.decode-seconds)"
+        path = task.options.get("path")
+        if self.died_of == signal.SIGALRM and path is not None:
+            return OSError(errno.ETIMEDOUT, f"reading took longer than {limit}", path)
+        if self.died_of in (signal.SIGALRM, signal.SIGPROF):
+            return RejectError(RejectCode.DECODER_TIMEOUT, f"decoding took longer than {limit}")
+        return RejectError(RejectCode.DECODER_CRASH, f"the decoder {self.how}")
+
+
+def _death(returncode: int) -> LostError:
+    """Of a process; `returncode` is as `subprocess` gives it."""
+    if returncode < 0:
+        return LostError(f"died of {signal.Signals(-returncode).name}", -returncode)
+    return LostError(f"ended with exit code {returncode}")
+
+
+class DecoderProcess:
+    """One decoder process, for one thread at a time.
+
+    Attributes:
+        is_fresh: Whether it was never asked for anything.
+        room: Bytes of requests that may lie before it, unread, without anyone having to wait.
+    """
+
+    def __init__(self) -> None:
+        self.is_fresh = True
+        self._recipe: Recipe | None = None
+        self._limits: DecodeLimits | None = None
+        self._memory = SharedMemory.create()
+        lifeline, self._lifeline = os.pipe()
+        inherited = (self._memory.descriptor, lifeline)
+        # -P: a folder called segflow where the command is run must not stand in for the package.
+        command = [sys.executable, "-P", "-m", _MODULE, *map(str, inherited)]
+        self._process = subprocess.Popen(
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=inherited,
+            env=os.environ | _ENVIRONMENT,
+        )
+        os.close(lifeline)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._requests, self._replies = self._process.stdin, buffered(self._process.stdout)
+        self.room = widen(self._requests)
+        widen(self._process.stdout)
+        if not self._replies.readline():
+            raise RuntimeError(f"a decoder process did not start: exit code {self.kill()}")
+
+    def decode(self, task: Task, limits: DecodeLimits) -> NDArray[Any]:
+        """Has the process decode a file.
+
+        Raises:
+            RejectError: The file cannot be decoded.
+            OSError: It could not be read, which may pass.
+            LostError: The process died or failed of it, or of what earlier files left behind.
+        """
+        self.is_fresh = False
+        self._memory.put(task.data)
+        request: dict[str, Any] = {"decode": task.decode, "options": task.options}
+        request["bytes"] = len(task.data)
+        if limits is not self._limits:
+            request["limits"], self._limits = asdict(limits), limits
+        write(self._requests, encoded(request))
+        try:
+            reply, _ = self._receive()
+            return self._memory.get(tuple(reply["shape"]), reply["dtype"])
+        finally:
+            self._memory.shrink()
+
+    def ask(self, recipe: "Recipe", requests: Sequence[bytes]) -> None:
+        """Asks for the examples of rows of the plan (see `segflow.data.decoder`), encoded."""
+        self.is_fresh = False
+        taught = b""
+        if recipe is not self._recipe:
+            taught = encoded({"recipe": recipe.to_dict()})
+            self._recipe, self._limits = recipe, None  # the recipe has its own
+        write(self._requests, b"".join((taught, *requests, _FLUSH)))
+
+    def answers(self) -> Iterator[tuple[Mapping[str, Any], list[bytes]]]:
+        """What the process sends for the oldest request for examples that is not yet answered.
+
+        Raises:
+            RejectError: There are no more: the row is refused.
+            OSError: A file could not be read, which may pass.
+            LostError: As in `decode`.
+        """
+        while (reply := self._receive())[0]:
+            yield reply
+
+    def at(self) -> tuple[Task, int]:
+        """What the process, now dead, was at: what it decoded, and the number of the row.
+
+        By its own account, which is worth as much as its health.
+        """
+        try:
+            note = json.loads(self._memory.get_bytes(self._memory.size).partition(b"\n")[0])
+            number, decode, path = [*note, "", None][:3]
+            return Task(str(decode), options={"path": path}), int(number)
+        except (ValueError, TypeError):
+            return Task(""), -1
+
+    def _receive(self) -> tuple[Mapping[str, Any], list[bytes]]:
+        try:
+            reply, parts = receive(self._replies)
+        except EOFError as error:
+            raise _death(self._process.wait()) from error
+        if "failure" in reply:
+            raise LostError(f"failed: {reply['failure']}")
+        if "code" in reply:
+            raise RejectError(RejectCode(reply["code"]), reply["message"])
+        if "errno" in reply:
+            raise OSError(reply["errno"], os.strerror(reply["errno"]), reply["path"])
+        if "fault" in reply:
+            raise RuntimeError(f"a decoder process failed:\n{reply['fault']}")
+        return reply, parts
+
+    def kill(self) -> int:
+        """Ends the process at once; returns its exit code."""
+        self._process.kill()
+        self.forget()
+        return self._process.wait()
+
+    def forget(self) -> None:
+        """Closes this process's ends; the decoder ends when no process holds them."""
+        os.close(self._lifeline)
+        self._requests.close()
+        self._replies.close()
+        self._memory.close()
