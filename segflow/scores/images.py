@@ -12,12 +12,21 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from segflow import storage
-from segflow.scores.calibration import Reliability
+from segflow.scores.calibration import BINS, Reliability
 from segflow.scores.tally import Tally
 
 _GROUPS = 1000  # scored by themselves: those with most images
 _ROWS_AT_ONCE = 64  # a matrix of 150 classes takes 180 kB
 _MEMORY = "256MB"  # beyond it DuckDB spills to disk
+_COLUMNS = [
+    "group",
+    "confusion_matrix",
+    "boundary_intersection",
+    "boundary_union",
+    "calibration_pixels",
+    "calibration_hits",
+    "calibration_confidence",
+]
 
 
 def score_images(
@@ -47,22 +56,11 @@ def score_images(
             batch.column("group").to_pylist(),
         )
         reliability += Reliability(
-            _integers(batch, "calibration_pixels").reshape(rows, -1).sum(0),
-            _integers(batch, "calibration_hits").reshape(rows, -1).sum(0),
-            batch.column("calibration_confidence").flatten().to_numpy().reshape(rows, -1).sum(0),
+            _integers(batch, "calibration_pixels").reshape(rows, BINS).sum(0),
+            _integers(batch, "calibration_hits").reshape(rows, BINS).sum(0),
+            batch.column("calibration_confidence").flatten().to_numpy().reshape(rows, BINS).sum(0),
         )
     return {**tally.summary(names), "groups": count, "calibration": reliability.to_dict()}
-
-
-_COLUMNS = [
-    "group",
-    "confusion_matrix",
-    "boundary_intersection",
-    "boundary_union",
-    "calibration_pixels",
-    "calibration_hits",
-    "calibration_confidence",
-]
 
 
 def _batches(parts: Sequence[Path]) -> Iterator[pa.RecordBatch]:

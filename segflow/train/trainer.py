@@ -99,11 +99,14 @@ def _write_bundle(config: TrainConfig, dataset: Dataset, fitted: "Fitted") -> No
 
 
 def _architecture(config: TrainConfig, fitted: "Fitted") -> dict[str, Any]:
+    from segflow.train.cost import floating_point_operations
+
     return {
         "name": config.architecture,
         "parameters": config.model_parameters,
         "paper": find_architecture(config.architecture).paper,
         "weights": fitted.model.count_params(),
+        "flops": floating_point_operations(fitted.model),
     }
 
 

@@ -1,0 +1,177 @@
+"""`segflow evaluate`: what it writes, against the same pictures scored by other means."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn import metrics as sklearn_metrics
+
+from segflow import storage
+from segflow.data.resize import place, resize_image
+from segflow.evaluate.command import evaluate
+from segflow.evaluate.config import EvaluateConfig
+from segflow.report import draw
+from segflow.scores.boundary import boundary_counts
+from segflow.verify import verify
+from tests.bundles import write_bundle
+from tests.drawn import LABELS, Pairs, decode, encode, rows_of, scene
+from tests.programs import IN_MEMORY, run_here
+
+MODEL_SIZE, SIZE = (16, 24), (32, 60)
+SPOILT = "pair-2"
+
+
+def _sharp_model():
+    """Each pixel gets the class whose colour is nearest, and is sure of it."""
+    colors = LABELS.palette() / 127.5 - 1
+    pixels = keras.Input((*MODEL_SIZE, 3))
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1)(pixels)
+    layer = keras.layers.Conv2D(3, 1, name="logits")
+    model = keras.Model(pixels, layer(scaled), name="sharp")
+    layer.set_weights([12 * colors.T[None, None], -6 * (colors**2).sum(1)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Ten pairs larger than the model, listed in groups; in one mask the disc is called a bar."""
+    pairs = Pairs(tmp_path_factory.mktemp("pairs"), count=0)
+    with (pairs.folder / "list.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "mask", "group", "split"])
+        for number in range(10):
+            image, mask = scene(number, SIZE)
+            name = f"pair-{number}"
+            mask[mask == 1] = 2 if name == SPOILT else 1
+            (pairs.images / f"{name}.png").write_bytes(encode(image))
+            (pairs.masks / f"{name}.png").write_bytes(encode(mask))
+            group = ["harbour", "hill", ""][number % 3]
+            split = "val" if number % 2 else "train"
+            writer.writerow([f"images/{name}.png", f"masks/{name}.png", group, split])
+    return pairs
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "m"
+    return write_bundle(folder, LABELS, MODEL_SIZE, model=_sharp_model())
+
+
+def _evaluate(pairs, model, output, **options):
+    config = EvaluateConfig(
+        model=str(model), images=str(pairs.folder / "list.csv"), output=str(output), **options
+    )
+    return evaluate(config, [IN_MEMORY])
+
+
+@pytest.fixture(scope="module")
+def folder(pairs, model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluation") / "e"
+    _evaluate(pairs, model, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    return storage.read_json(folder / "metrics.json")
+
+
+@pytest.fixture(scope="module")
+def rows(folder):
+    return {row["key"].removeprefix("images/"): row for row in rows_of(folder, "images")}
+
+
+def _truth(pairs, key):
+    return decode((pairs.masks / f"{key}.png").read_bytes())
+
+
+def test_scores_are_those_of_all_pixels_of_all_images(found, rows, pairs):
+    truth = np.stack([_truth(pairs, key) for key in rows])
+    prediction = np.stack([decode(row["prediction"]) for row in rows.values()])
+    kept = truth != LABELS.ignore_id
+    expected = sklearn_metrics.confusion_matrix(truth[kept], prediction[kept], labels=range(3))
+    assert found["confusion_matrix"] == expected.tolist()
+    weighted = sklearn_metrics.jaccard_score(truth[kept], prediction[kept], average="weighted")
+    assert found["frequency_weighted_iou"] == pytest.approx(weighted)
+    counts = sum(boundary_counts(t, p, 3, 255) for t, p in zip(truth, prediction, strict=True))
+    boundary = [values["boundary_iou"] for values in found["per_class"].values()]
+    np.testing.assert_allclose(boundary, counts[0] / counts[1])
+    assert min(boundary) < found["mean_boundary_iou"] < max(boundary) < 1
+
+
+def test_each_image_has_its_counts(rows, pairs):
+    assert len(rows) == 10
+    for key, row in rows.items():
+        truth, prediction = _truth(pairs, key), decode(row["prediction"])
+        counts = [row["boundary_intersection"], row["boundary_union"]]
+        assert counts == boundary_counts(truth, prediction, 3, 255).tolist()
+        assert sum(row["confusion_matrix"]) == row["valid_pixels"] == (truth != 255).sum()
+
+
+def test_groups_are_those_of_the_manifest(found, rows):
+    assert {name: g["examples"] for name, g in found["by_group"].items()} == {
+        "harbour": 4,
+        "hill": 3,
+    }
+    members = [np.array(r["confusion_matrix"]) for r in rows.values() if r["group"] == "hill"]
+    total = sum(members).reshape(3, 3)
+    accuracy = np.trace(total) / total.sum()
+    assert found["by_group"]["hill"]["pixel_accuracy"] == pytest.approx(accuracy)
+    assert found["groups"] == 2
+
+
+def test_confidences_are_compared_with_the_truth_at_the_models_size(found, pairs, model):
+    network = keras.models.load_model(model / "model.keras")
+    expected = np.zeros((2, 15))
+    for number in range(10):
+        image = decode((pairs.images / f"pair-{number}.png").read_bytes())
+        small = resize_image(image, place(SIZE, MODEL_SIZE, "stretch"))
+        logits = network.predict(small[None].astype("float32"), verbose=0)[0].astype(float)
+        chances = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        picture = Image.fromarray(_truth(pairs, f"pair-{number}"))
+        truth = np.asarray(picture.resize(MODEL_SIZE[::-1], Image.Resampling.NEAREST))
+        right, kept = chances.argmax(-1) == truth, truth != 255
+        for row, which in enumerate((kept, kept & right)):
+            expected[row] += np.histogram(chances.max(-1)[which], 15, (0, 1))[0]
+    bins = found["calibration"]["bins"]
+    assert [bins["pixels"], bins["hits"]] == expected.astype(int).tolist()
+    assert 0 < found["calibration"]["expected_calibration_error"] < 0.2
+
+
+def test_the_mask_that_was_spoilt_is_the_most_doubtful(folder, rows):
+    ranked = sorted(rows, key=lambda key: -rows[key]["confident_disagreement"])
+    assert ranked[0] == SPOILT
+    spoilt, next_one = (rows[key]["confident_disagreement"] for key in ranked[:2])
+    assert spoilt > 2 * next_one
+    doubtful = decode(rows[SPOILT]["doubtful"])
+    assert doubtful.shape == MODEL_SIZE
+    assert spoilt == pytest.approx(doubtful.sum() / (MODEL_SIZE[0] * MODEL_SIZE[1]), rel=0.1)
+    page = draw(folder).read_text()
+    assert "mostly bar in the mask, disc to the model" in page.partition("Perhaps mislabelled")[2]
+
+
+def test_shards_do_not_change_a_score(found, pairs, model, tmp_path):
+    again = _evaluate(pairs, model, tmp_path / "e", shard_size=3)
+    for name in ("intervals", "by_group", "per_class", "confusion_matrix", "mean_boundary_iou"):
+        assert again[name] == found[name]
+    assert verify(tmp_path / "e") == ("evaluation", [])
+
+
+def test_a_dataset_has_its_groups_too(pairs, model, tmp_path, capfd):
+    manifest = pairs.folder / "list.csv"
+    flags = pairs.flags(tmp_path / "dataset", images=manifest, masks=None)
+    assert run_here(capfd, "ingest", *flags).code == 0
+    config = EvaluateConfig(
+        model=str(model), dataset=str(tmp_path / "dataset"), output=str(tmp_path / "e")
+    )
+    found = evaluate(config, [IN_MEMORY])
+    examples = {name: group["examples"] for name, group in found["by_group"].items()}
+    expected: dict[str, int] = {}
+    for row in rows_of(tmp_path / "dataset", "index"):
+        if row["split"] == "val" and row["group"]:
+            expected[row["group"]] = expected.get(row["group"], 0) + 1
+    assert examples == expected
+    assert examples
+    assert verify(tmp_path / "e") == ("evaluation", [])

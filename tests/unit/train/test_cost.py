@@ -1,0 +1,20 @@
+import keras
+
+from segflow.train.cost import floating_point_operations
+
+
+def test_a_convolution_costs_two_operations_a_weight_and_place(capfd):
+    """16 x 24 places, 3 x 3 x 3 weights a filter, 8 filters, and a bias each."""
+    pixels = keras.Input((16, 24, 3))
+    model = keras.Model(pixels, keras.layers.Conv2D(8, 3, padding="same")(pixels))
+    assert floating_point_operations(model) == 16 * 24 * 8 * (2 * 27 + 1)
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert "deprecated" not in said.err
+
+
+def test_layers_add_up():
+    pixels = keras.Input((16, 24, 3))
+    hidden = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(pixels)
+    model = keras.Model(pixels, keras.layers.Conv2D(4, 1, use_bias=False)(hidden))
+    assert floating_point_operations(model) == 8 * 12 * 2 * (27 * 8 + 8 * 4)
