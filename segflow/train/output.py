@@ -24,6 +24,8 @@ def finished_bundle(config: TrainConfig, dataset: Dataset) -> Bundle | None:
     if not (Path(config.output) / RECORD_NAME).is_file():
         return None
     bundle = Bundle.load(config.output)
+    if bundle.is_ensemble:
+        raise UsageError(f"--output {config.output} holds an ensemble; choose another folder")
     asked = {**config.identity(), "dataset": dataset.fingerprint}
     found = {**bundle.record["training"], "dataset": bundle.record["dataset"]["fingerprint"]}
     _refuse_other(config.output, "the bundle of another training", found, asked)

@@ -92,6 +92,27 @@ def test_evaluate_finds_the_same_scores(made, tmp_path, capfd):
     assert found["pixel_accuracy"] == pytest.approx(expected["pixel_accuracy"], abs=0.005)
 
 
+def test_evaluate_averages_over_views_and_says_so(made, tmp_path, capfd):
+    flags = (f"--model={made.models[0]}", f"--dataset={made.datasets[0]}")
+    flags = (*flags, f"--output={tmp_path / 'scores'}")
+    assert run_here(capfd, "evaluate", *flags, "--tta=flip_scale").code == 0
+
+    found = storage.read_json(tmp_path / "scores/metrics.json")
+    assert found["config"]["tta"] == "flip_scale"
+    assert found["confusion_matrix"] != _record(made.models[0])["confusion_matrix"]
+    plain = run_here(capfd, "evaluate", *flags)
+    assert plain.code == 2
+    assert "tta is flip_scale there and none here" in plain.line
+
+
+def test_train_leaves_an_ensemble_alone(made, capfd):
+    flags = (f"--dataset={made.datasets[0]}", f"--output={made.given}")
+    ran = run_here(capfd, "train", *flags)
+
+    assert ran.code == 2
+    assert "given holds an ensemble; choose another folder" in ran.line
+
+
 def test_an_ensemble_that_is_finished_is_left_as_it_is(made, tmp_path, capfd):
     before = (made.fitted / "bundle.json").read_bytes()
 
