@@ -13,8 +13,8 @@ LOSS_NAMES = ("ce", "dice")
 
 # Settings that may change between a run and its continuation without making it another run:
 # they say where things lie and when to stop, or spread the same global batch differently.
-_FREE_ON_RESUME = ("dataset", "output", "resume", "devices", "max_minutes")
-_WHERE = ("dataset", "output", "resume")
+_WHERE = ("dataset", "output", "resume", "from_bundle")
+_FREE_ON_RESUME = (*_WHERE, "devices", "max_minutes")
 
 _TERM = re.compile(r"(?:(\d+(?:\.\d*)?|\.\d+)\*)?([a-z_]+)")
 _DEVICES = re.compile(r"auto|(cpu|gpu):([1-9]\d*)")
@@ -85,6 +85,15 @@ class TrainConfig:
     class_weights: str = "none"
     """none, inverse_frequency, median_frequency, or a JSON or YAML file {class name: weight}."""
 
+    from_bundle: str | None = None
+    """Folder of a model bundle of the same architecture to go on from, also for other classes."""
+
+    freeze_backbone_epochs: int = 0
+    """Epochs at the start in which the backbone stays as it is, its batch-norm statistics too."""
+
+    fine_tune_learning_rate: float | None = None
+    """Step size after --freeze-backbone-epochs; none: the same as before."""
+
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """adam, adamw, or sgd with Nesterov momentum."""
 
@@ -99,6 +108,9 @@ class TrainConfig:
 
     weight_decay: float = 0.004
     """Fraction of the weights that adamw takes off per step and unit of learning rate."""
+
+    moving_average: float | None = None
+    """Validate and keep a moving average of the weights; this share of it stays at each step."""
 
     epochs: int = 40
     """How often every training example is seen."""
@@ -115,11 +127,20 @@ class TrainConfig:
     devices: str = "auto"
     """auto (all GPUs, else the CPU), gpu:N, or cpu:N (N logical devices, to try replicas out)."""
 
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    """Numbers inside the model: mixed_float16 is for GPUs, mixed_bfloat16 for new GPUs and CPUs."""
+
+    xla: bool = False
+    """Compile the training step with XLA; for one device."""
+
+    sync_batch_norm: bool = False
+    """Let batch norm see the global batch, not the part on each device."""
+
     seed: int = 0
     """Decides the first weights, the order of the examples and their augmentation."""
 
     resume: bool = False
-    """Go on after the last finished epoch of an interrupted training in --output."""
+    """Go on after the last finished epoch of an interrupted training in --output, if any."""
 
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     """Random changes to training examples."""
@@ -128,11 +149,18 @@ class TrainConfig:
         find_architecture(self.architecture)
         parse_loss(self.loss)
         _, devices = parse_devices(self.devices)
+        check_xla(self.xla, devices)
         for name in ("filters", "depth", "epochs", "batch_size", "patience"):
             _check_positive(name, getattr(self, name), least=1)
         check_batch_size(self.batch_size, devices or 1)  # auto is settled once it is known
-        for name in ("learning_rate", "max_minutes"):
+        for name in ("learning_rate", "fine_tune_learning_rate", "max_minutes"):
             _check_positive(name, getattr(self, name))
+        _check_range("freeze_backbone_epochs", self.freeze_backbone_epochs, 0, self.epochs)
+        if self.fine_tune_learning_rate is not None and not self.freeze_backbone_epochs:
+            raise UsageError(
+                "--fine-tune-learning-rate is for the epochs after --freeze-backbone-epochs, which "
+                "is 0; set that too, or --learning-rate alone"
+            )
         _check_range("momentum", self.momentum, 0.0, 1.0)
         _check_range("weight_decay", self.weight_decay, 0.0, 1.0)
         _check_range("seed", self.seed, 0, 2**31 - 1)
@@ -205,6 +233,14 @@ def check_batch_size(batch_size: int, replicas: int) -> None:
         raise UsageError(
             f"--batch-size {batch_size} cannot be split evenly over {replicas} devices; "
             f"use {better}"
+        )
+
+
+def check_xla(xla: bool, replicas: int) -> None:
+    """Raises `UsageError` if XLA is to compile a step that synchronises several devices."""
+    if xla and replicas > 1:
+        raise UsageError(
+            f"--xla works on one device, and --devices asks for {replicas}; leave one of them out"
         )
 
 

@@ -60,6 +60,23 @@ def training_batches(dataset: Dataset, config: TrainConfig, first_epoch: int) ->
     return _finished(examples.batch(config.batch_size, drop_remainder=True))
 
 
+def training_keys(dataset: Dataset, config: TrainConfig, epoch: int, batch: int) -> list[str]:
+    """The keys of the examples in one of `training_batches`' batches, in order.
+
+    They are read again from the shards, so that no batch has to carry them.
+
+    Args:
+        dataset: What is trained on.
+        config: How.
+        epoch: From 0.
+        batch: From 0, within that epoch.
+    """
+    records = _shuffled(dataset, dataset.split("train"), config.seed, epoch)
+    chosen = records.skip(batch * config.batch_size).take(config.batch_size)
+    features = (tf.io.parse_single_example(record, _FEATURES) for _, record in chosen)
+    return [example["image/source_id"].numpy().decode() for example in features]
+
+
 def evaluation_batches(dataset: Dataset, split_name: str, batch_size: int) -> tf.data.Dataset:
     """A split in stored order; the last batch is filled up with wholly ignored images.
 

@@ -17,7 +17,7 @@ from segflow.train.trainer import train
 from tests.requirements import ROOT
 from tests.unit.train.datasets import small_config
 
-STEP = "segflow.train.callbacks:StopOnNonFiniteLoss.on_train_batch_end"
+STEP = "segflow.train.guards:StopOnNonFinite.on_train_batch_end"
 SAVE = "segflow.train.checkpoint:_write_arrays"
 CLEAN = "segflow.train.checkpoint:shutil.rmtree"
 PUBLISH = "segflow.storage:publish"
@@ -39,7 +39,7 @@ def _train(dataset: Path, output: Path) -> Bundle:
 def _history(bundle: Bundle) -> list[str]:
     """Without the columns of time."""
     lines = (bundle.folder / "history.csv").read_text().splitlines()
-    return [",".join(line.split(",")[:-2]) for line in lines]
+    return [",".join(line.split(",")[:-3]) for line in lines]
 
 
 def _assert_equal(bundle: Bundle, other: Bundle) -> None:
