@@ -14,7 +14,8 @@ import tensorflow as tf
 from segflow.train.devices import build_strategy
 from segflow.train.losses import build_loss
 from segflow.train.metrics import ConfusionMatrix
-
+from segflow.train.precision import synchronized
+from segflow.train.steps import TrainingModel
 
 IMAGES, SIZE = 16, (8, 12)
 
@@ -59,20 +60,24 @@ def normalised(strategy: tf.distribute.Strategy) -> dict[str, Any]:
 
 def spoilt(strategy: tf.distribute.Strategy) -> dict[str, Any]:
     """Steps whose last example, so the last replica alone, has a loss, or a gradient, of nan."""
+    with strategy.scope():
+        plain, _ = _compiled(keras.optimizers.Adam(0.1), batch_norm=True)
+        scaled, _ = _compiled(
+            keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1)), batch_norm=True
+        )
+    cases = {
+        "loss": (plain, np.nan),
+        "gradient": (plain, -1.0),  # see `_compiled`
+        "scaled gradient": (scaled, -1.0),
+    }
     found = {}
-    for name in ("loss", "gradient", "scaled gradient"):
+    for name, (model, value) in cases.items():
         images, truth = _data()
-        with strategy.scope():
-            optimizer: keras.optimizers.Optimizer = keras.optimizers.Adam(0.1)
-            if name == "scaled gradient":
-                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-            model, _ = _compiled(optimizer, batch_norm=True)
         model.fit(images, truth, batch_size=4, steps_per_epoch=2, shuffle=False, verbose=0)
-        before = _weights(model, *optimizer.variables)
-        images[3] = np.nan if name == "loss" else -1.0  # see `_compiled`
+        states = [_state(model)]
+        images[3] = value
         model.fit(images, truth, batch_size=4, steps_per_epoch=1, shuffle=False, verbose=0)
-        after = _weights(model, *optimizer.variables)
-        found[name] = {"fault": model.fault, "before": before, "after": after}
+        found[name] = {"fault": model.fault, "states": [*states, _state(model)]}
     return found
 
 
@@ -85,20 +90,36 @@ def _data() -> tuple[Any, Any]:
 def _compiled(
     optimizer: keras.optimizers.Optimizer, batch_norm: bool
 ) -> tuple[TrainingModel, ConfusionMatrix]:
-    """A model whose gradient is not finite where an image is -1 throughout: a root at 0."""
+    """A model with a finite loss but no finite gradient where an image is -1: a root at 0."""
     keras.utils.set_random_seed(1)
     pixels = keras.Input((*SIZE, 3))
     x = keras.layers.Rescaling(1 / 127.5, -1.0)(pixels)
     x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(x)
     if batch_norm:
         x = keras.layers.BatchNormalization()(x)
-    scale = keras.ops.sqrt(keras.ops.max(pixels + 1.0, axis=(1, 2, 3), keepdims=True))
-    x = keras.layers.Conv2D(3, 1)(x) + 0.0 * scale * keras.layers.Conv2D(3, 1)(x)
-    plain = keras.Model(pixels, x)
-    plain = synchronized(plain) if batch_norm else plain
-    model = TrainingModel(plain.inputs, plain.outputs[0])
-    metric = ConfusionMatrix(3, 255)
+    root = keras.ops.sqrt(keras.ops.abs(keras.layers.Conv2D(3, 1, use_bias=False)(pixels + 1.0)))
+    plain = keras.Model(pixels, keras.layers.Conv2D(3, 1)(x) + 0.01 * root)
+    if batch_norm:
+        plain = synchronized(plain)
+    model, metric = TrainingModel(plain.inputs, plain.outputs[0]), ConfusionMatrix(3, 255)
     loss = build_loss([(0.7, "ce"), (0.3, "dice")], 3, 255, np.array([0.5, 2.0, 1.0]))
     model.compile(optimizer, loss, metrics=[metric], jit_compile=False)
     optimizer.build(model.trainable_variables)
     return model, metric
+
+
+def _state(model: TrainingModel) -> dict[str, list[Any]]:
+    """Each variable's values, on every replica."""
+    strategy, variables = model.distribute_strategy, [*model.variables, *model.optimizer.variables]
+    return {
+        v.path: [r.numpy().tolist() for r in strategy.experimental_local_results(v.value)]
+        for v in variables
+    }
+
+
+def _weights(model: TrainingModel) -> list[Any]:
+    return [v.numpy().tolist() for v in model.variables]
+
+
+if __name__ == "__main__":
+    main()
