@@ -8,15 +8,13 @@ from typing import Any, Literal
 
 from segflow.errors import UsageError
 from segflow.models.registry import find_architecture
-
-LOSS_NAMES = ("ce", "dice")
+from segflow.train.loss_config import LossConfig, parse_loss
 
 # Settings that may change between a run and its continuation without making it another run:
 # they say where things lie and when to stop, or spread the same global batch differently.
 _FREE_ON_RESUME = ("dataset", "output", "resume", "devices", "max_minutes")
 _WHERE = ("dataset", "output", "resume")
 
-_TERM = re.compile(r"(?:(\d+(?:\.\d*)?|\.\d+)\*)?([a-z_]+)")
 _DEVICES = re.compile(r"auto|(cpu|gpu):([1-9]\d*)")
 
 
@@ -80,7 +78,11 @@ class TrainConfig:
     """How many times the resolution is halved."""
 
     loss: str = "ce+dice"
-    """Sum of ce (cross-entropy) and dice, with factors if wanted: '0.7*ce+0.3*dice'."""
+    """Sum of ce, focal, ohem, dice, generalized_dice, tversky, focal_tversky, lovasz, boundary,
+    with factors if wanted: '0.7*ce+0.3*dice'."""
+
+    loss_options: LossConfig = field(default_factory=LossConfig)
+    """Parameters of the losses."""
 
     class_weights: str = "none"
     """none, inverse_frequency, median_frequency, or a JSON or YAML file {class name: weight}."""
@@ -154,30 +156,6 @@ class TrainConfig:
     def resume_identity(self) -> dict[str, Any]:
         """The settings that a continued training must share with its beginning."""
         return {k: v for k, v in self.to_dict().items() if k not in _FREE_ON_RESUME}
-
-
-def parse_loss(text: str) -> tuple[tuple[float, str], ...]:
-    """Reads a loss such as `ce+dice` or `0.7*ce+0.3*dice`.
-
-    Returns:
-        Factor and name of each term, in the order given.
-
-    Raises:
-        UsageError: A term is no known loss, stands twice, or has the factor 0.
-    """
-    terms = []
-    for part in text.replace(" ", "").split("+"):
-        match = _TERM.fullmatch(part)
-        if match is None or match[2] not in LOSS_NAMES:
-            raise UsageError(
-                f"--loss {text!r}: {part!r} is no loss; write a sum of {', '.join(LOSS_NAMES)}, "
-                "with factors if wanted, such as '0.7*ce+0.3*dice'"
-            )
-        terms.append((float(match[1] or 1), match[2]))
-    names = [name for _, name in terms]
-    if len(set(names)) < len(names) or not all(factor for factor, _ in terms):
-        raise UsageError(f"--loss {text!r}: each loss must stand once, with a factor above 0")
-    return tuple(terms)
 
 
 def parse_devices(text: str) -> tuple[Literal["auto", "cpu", "gpu"], int]:

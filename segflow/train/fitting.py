@@ -17,7 +17,7 @@ from segflow.train.callbacks import (
     StopOnNonFiniteLoss,
     write_variables,
 )
-from segflow.train.config import TrainConfig, check_batch_size, parse_loss, steps_per_epoch
+from segflow.train.config import TrainConfig, check_batch_size, steps_per_epoch
 from segflow.train.devices import build_strategy
 from segflow.train.input import evaluation_batches, training_batches
 from segflow.train.losses import build_loss
@@ -121,7 +121,7 @@ def _compiled(
 ) -> tuple[keras.Model, ConfusionMatrix]:
     classes, ignore_id = dataset.label_map.num_classes, dataset.label_map.ignore_id
     model, metric = _build(config, dataset), ConfusionMatrix(classes, ignore_id)
-    loss = build_loss(parse_loss(config.loss), classes, ignore_id, weights)
+    loss = build_loss(config, classes, ignore_id, weights)
     steps = steps_per_epoch(dataset.split("train").examples, config.batch_size)
     optimizer = build_optimizer(config, config.epochs * steps)
     # XLA is slower on CPUs for these models, and crashes under MirroredStrategy there.

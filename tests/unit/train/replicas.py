@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from segflow.train.config import TrainConfig
 from segflow.train.devices import build_strategy
 from segflow.train.losses import build_loss
 from segflow.train.metrics import ConfusionMatrix
@@ -35,7 +36,7 @@ def fit(strategy: tf.distribute.Strategy) -> dict[str, Any]:
         x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(x)
         model = keras.Model(pixels, keras.layers.Conv2D(3, 1)(x))
         metric = ConfusionMatrix(3, 255)
-        loss = build_loss([(0.7, "ce"), (0.3, "dice")], 3, 255, weights)
+        loss = build_loss(TrainConfig("data", "out", loss="0.7*ce+0.3*dice"), 3, 255, weights)
         model.compile(keras.optimizers.SGD(0.1), loss, metrics=[metric], jit_compile=False)
     history = model.fit(images, truth, batch_size=4, epochs=2, shuffle=False, verbose=0).history
     scores = model.evaluate(images, truth, batch_size=8, return_dict=True, verbose=0)
