@@ -9,6 +9,7 @@ from typing import Any, Literal
 from segflow.errors import UsageError
 from segflow.models.registry import find_architecture
 from segflow.train.loss_config import LossConfig, parse_loss
+from segflow.train.schedule_config import ScheduleConfig
 
 # Settings that may change between a run and its continuation without making it another run:
 # they say where things lie and when to stop, or spread the same global batch differently.
@@ -87,20 +88,41 @@ class TrainConfig:
     class_weights: str = "none"
     """none, inverse_frequency, median_frequency, or a JSON or YAML file {class name: weight}."""
 
+    freeze_backbone_epochs: int = 0
+    """Epochs at the start in which the backbone stays as it is, its batch-norm statistics too."""
+
+    fine_tune_learning_rate: float | None = None
+    """Step size after --freeze-backbone-epochs; none: the same as before."""
+
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """adam, adamw, or sgd with Nesterov momentum."""
 
     learning_rate: float = 0.002
     """Step size at the start."""
 
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """How the learning rate goes on: as it is, or down to 0 along half a cosine over all epochs."""
+    backbone_rate_factor: float = 1.0
+    """What the step size is multiplied by for the weights of the backbone."""
+
+    schedule: Literal["constant", "step", "polynomial", "cosine"] = "cosine"
+    """How the learning rate goes on: as it is, in steps, or down to 0 along a curve."""
+
+    schedule_options: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """Parameters of the schedules, and warm-up."""
 
     momentum: float = 0.9
     """Momentum of sgd, 0 to 1; the others do not use it."""
 
     weight_decay: float = 0.004
-    """Fraction of the weights that adamw takes off per step and unit of learning rate."""
+    """Fraction of the weights that adamw and sgd take off per step and unit of learning rate."""
+
+    clip_norm: float | None = None
+    """Largest norm of the gradient of all weights together; a longer one is shortened to it."""
+
+    accumulation: int = 1
+    """Batches whose mean gradient makes one step: as if --batch-size were so many times larger."""
+
+    moving_average: float | None = None
+    """Validate and keep a moving average of the weights; this share of it stays at each step."""
 
     epochs: int = 40
     """How often every training example is seen."""
@@ -130,14 +152,27 @@ class TrainConfig:
         find_architecture(self.architecture)
         parse_loss(self.loss)
         _, devices = parse_devices(self.devices)
-        for name in ("filters", "depth", "epochs", "batch_size", "patience"):
+        for name in ("filters", "depth", "epochs", "batch_size", "patience", "accumulation"):
             _check_positive(name, getattr(self, name), least=1)
         check_batch_size(self.batch_size, devices or 1)  # auto is settled once it is known
-        for name in ("learning_rate", "max_minutes"):
+        for name in ("learning_rate", "fine_tune_learning_rate", "clip_norm", "max_minutes"):
             _check_positive(name, getattr(self, name))
+        _check_range("freeze_backbone_epochs", self.freeze_backbone_epochs, 0, self.epochs)
+        _check_range("backbone_rate_factor", self.backbone_rate_factor, 0.0, 1000.0)
+        if self.moving_average is not None:
+            _check_range("moving_average", self.moving_average, 0.0, 0.999999)
+        self._check_warmup()
         _check_range("momentum", self.momentum, 0.0, 1.0)
         _check_range("weight_decay", self.weight_decay, 0.0, 1.0)
         _check_range("seed", self.seed, 0, 2**31 - 1)
+
+    def _check_warmup(self) -> None:
+        before = self.freeze_backbone_epochs + self.schedule_options.warmup_epochs
+        if self.schedule_options.warmup_epochs and before >= self.epochs:
+            raise UsageError(
+                f"--schedule-options.warmup-epochs: frozen epochs and warm-up take {before} of "
+                f"{self.epochs} epochs, so that none is left; raise --epochs or shorten them"
+            )
 
     @property
     def model_parameters(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from segflow.dataset import Dataset
+from segflow.models.backbones import is_backbone_variable
 from segflow.models.registry import build_model
 from segflow.train import checkpoint
 from segflow.train.callbacks import (
@@ -123,7 +124,9 @@ def _compiled(
     model, metric = _build(config, dataset), ConfusionMatrix(classes, ignore_id)
     loss = build_loss(config, classes, ignore_id, weights)
     steps = steps_per_epoch(dataset.split("train").examples, config.batch_size)
-    optimizer = build_optimizer(config, config.epochs * steps)
+    optimizer = build_optimizer(
+        config, steps, lambda v: config.backbone_rate_factor if is_backbone_variable(v) else 1.0
+    )
     # XLA is slower on CPUs for these models, and crashes under MirroredStrategy there.
     model.compile(optimizer, loss, metrics=[metric], jit_compile=False)
     optimizer.build(model.trainable_variables)

@@ -46,6 +46,12 @@ def test_what_is_no_devices_is_refused(text):
         {"max_minutes": -1.0},
         {"momentum": 1.5},
         {"weight_decay": -0.1},
+        {"accumulation": 0},
+        {"clip_norm": 0.0},
+        {"moving_average": 1.0},
+        {"backbone_rate_factor": -1.0},
+        {"freeze_backbone_epochs": -1},
+        {"fine_tune_learning_rate": 0.0},
         {"seed": -1},
     ],
 )
