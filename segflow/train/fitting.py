@@ -68,7 +68,7 @@ def fit(
     stored = checkpoint.load(folder)
     if stored is None or stored.state.stopped is None:
         with strategy.scope():
-            model, metric = _compiled(config, dataset, weights)
+            model, metric = compiled(config, dataset, weights)
             state, best_weights = _fit_epochs(config, dataset, model, metric, stored, console)
     else:
         state, best_weights = stored.state, stored.best_weights
@@ -117,9 +117,10 @@ def _fit_epochs(
     return recorder.state, recorder.best_weights
 
 
-def _compiled(
+def compiled(
     config: TrainConfig, dataset: Dataset, weights: NDArray[np.float32] | None
 ) -> tuple[keras.Model, ConfusionMatrix]:
+    """A model with its first weights, ready for `fit`, and its metric; call it in the scope."""
     classes, ignore_id = dataset.label_map.num_classes, dataset.label_map.ignore_id
     model, metric = _build(config, dataset), ConfusionMatrix(classes, ignore_id)
     loss = build_loss(config, classes, ignore_id, weights)
