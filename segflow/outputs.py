@@ -45,8 +45,9 @@ EVALUATION = Kind(
     ("label_map", "model", "data", "examples", "per_class", "confusion_matrix", *_TABLES),
 )
 LABELS = Kind("labels", "runs/*.json", ("run", "model", "classes", "gone", *_TABLES))
+RATES = Kind("rate test", "rates.json", ("suggested_learning_rate", "dataset", "config", "files"))
 
-_KINDS = (DATASET, BUNDLE, EVALUATION, LABELS)
+_KINDS = (DATASET, BUNDLE, EVALUATION, LABELS, RATES)
 
 
 def find_kind(folder: Path) -> Kind:

@@ -1,10 +1,8 @@
 """One training on the devices: model, loss, metric and input put together and fitted."""
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,17 +10,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from segflow.dataset import Dataset
+from segflow.models.backbones import is_backbone_variable
 from segflow.models.registry import build_model
 from segflow.train import checkpoint
 from segflow.train.averaging import AverageMovingStatistics, ValidateAverage
 from segflow.train.callbacks import EpochRecorder
-from segflow.train.config import (
-    TrainConfig,
-    check_batch_size,
-    check_xla,
-    parse_loss,
-    steps_per_epoch,
-)
+from segflow.train.config import TrainConfig, check_batch_size, check_xla, steps_per_epoch
 from segflow.train.devices import build_strategy
 from segflow.train.guards import StopOnNonFinite
 from segflow.train.input import evaluation_batches, training_batches, training_keys
@@ -53,15 +46,6 @@ class Fitted:
     model: keras.Model
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A compiled model; `variables` are all that its optimiser was built for."""
-
-    model: TrainingModel
-    metric: ConfusionMatrix
-    variables: list[keras.Variable]
-
-
 def fit(
     config: TrainConfig,
     dataset: Dataset,
@@ -90,9 +74,14 @@ def fit(
     stored = checkpoint.load(Path(config.output) / STATE_FOLDER)
     if stored is None or stored.state.stopped is None:
         with strategy.scope(), precision(config.precision):
-            prepared = _prepare(config, dataset, weights, None if stored else origin)
-            recorder = _recorder(config, prepared, run_identity(config, dataset, origin), stored)
-            _fit_epochs(config, dataset, prepared, recorder, console)
+            model, metric = compiled(config, dataset, weights, None if stored else origin)
+            start = TrainingState(run_identity(config, dataset, origin))
+            recorder = EpochRecorder(config, metric, start, None)
+            if stored is not None:
+                recorder = EpochRecorder(config, metric, stored.state, stored.best_weights)
+                write_variables(model.variables, stored.weights)
+                write_variables(model.optimizer.variables, stored.optimizer)
+            _fit_epochs(config, dataset, model, recorder, console)
         state, best_weights = recorder.state, recorder.best_weights
     else:
         state, best_weights = stored.state, stored.best_weights
@@ -101,25 +90,10 @@ def fit(
     return Fitted(state, model)
 
 
-def _recorder(
-    config: TrainConfig,
-    prepared: _Prepared,
-    identity: Mapping[str, Any],
-    stored: checkpoint.Checkpoint | None,
-) -> EpochRecorder:
-    """The recorder of a training that begins, or goes on: then the model is put back there."""
-    (Path(config.output) / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
-    if stored is None:
-        return EpochRecorder(config, prepared.metric, TrainingState(identity), None)
-    write_variables(prepared.model.variables, stored.weights)
-    write_variables(prepared.model.optimizer.variables, stored.optimizer)
-    return EpochRecorder(config, prepared.metric, stored.state, stored.best_weights)
-
-
 def _fit_epochs(
     config: TrainConfig,
     dataset: Dataset,
-    prepared: _Prepared,
+    model: TrainingModel,
     recorder: EpochRecorder,
     console: Console,
 ) -> None:
@@ -128,13 +102,13 @@ def _fit_epochs(
     first = recorder.state.epochs_done
     reporter = ProgressReporter(config, steps, recorder, console)
     try:
-        prepared.model.fit(
+        model.fit(
             training_batches(dataset, config, first),
             initial_epoch=first,
             epochs=config.epochs,
             steps_per_epoch=steps,
             validation_data=evaluation_batches(dataset, "val", config.batch_size),
-            callbacks=_callbacks(config, dataset, prepared, recorder, reporter),
+            callbacks=_callbacks(config, dataset, model, recorder, reporter),
             shuffle=False,  # the input is shuffled already
             verbose=0,
         )
@@ -145,7 +119,7 @@ def _fit_epochs(
 def _callbacks(
     config: TrainConfig,
     dataset: Dataset,
-    prepared: _Prepared,
+    model: TrainingModel,
     recorder: EpochRecorder,
     reporter: ProgressReporter,
 ) -> list[keras.callbacks.Callback]:
@@ -157,20 +131,23 @@ def _callbacks(
         AverageMovingStatistics(),
         Panels(dataset, logs),
         recorder,
-        *([ValidateAverage(prepared.variables)] if averages else []),
+        *([ValidateAverage(model.trainable_variables)] if averages else []),
         FreezeBackbone(config.freeze_backbone_epochs),
         reporter,
         keras.callbacks.TensorBoard(str(logs), write_graph=False),
     ]
 
 
-def _prepare(
+def compiled(
     config: TrainConfig,
     dataset: Dataset,
     weights: NDArray[np.float32] | None,
     origin: Origin | None,
-) -> _Prepared:
-    """A model with its first weights, compiled; call it in the strategy's scope."""
+) -> tuple[TrainingModel, ConfusionMatrix]:
+    """A model with its first weights, ready for `fit`, and its metric.
+
+    Call it, and `fit`, in the strategy's scope and at the training's `precision`.
+    """
     classes, ignore_id = dataset.label_map.num_classes, dataset.label_map.ignore_id
     plain, metric = _build(config, dataset), ConfusionMatrix(classes, ignore_id)
     if config.freeze_backbone_epochs:
@@ -180,14 +157,15 @@ def _prepare(
     if config.sync_batch_norm:
         plain = synchronized(plain)
     model = TrainingModel(plain.inputs, plain.outputs[0], name=plain.name)
-    loss = build_loss(parse_loss(config.loss), classes, ignore_id, weights)
+    loss = build_loss(config, classes, ignore_id, weights)
     steps = steps_per_epoch(dataset.split("train").examples, config.batch_size)
-    optimizer = build_optimizer(config, config.epochs * steps)
+    optimizer = build_optimizer(
+        config, steps, lambda v: config.backbone_rate_factor if is_backbone_variable(v) else 1.0
+    )
     # By default, Keras would take XLA: slower on CPUs for these models.
     model.compile(optimizer, loss, metrics=[metric], jit_compile=config.xla)
-    variables = model.trainable_variables
-    model.optimizer.build(variables)  # which Keras has wrapped to scale the loss for float16
-    return _Prepared(model, metric, variables)
+    model.optimizer.build(model.trainable_variables)  # Keras wraps it to scale losses for float16
+    return model, metric
 
 
 def _build(config: TrainConfig, dataset: Dataset) -> keras.Model:

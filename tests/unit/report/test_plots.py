@@ -48,3 +48,12 @@ def test_ids_are_those_referred_to_and_differ_between_plots() -> None:
 def test_equal_data_give_equal_plots() -> None:
     first, second = (plots.histogram("score", [1, 2], 0, 1) for _ in range(2))
     assert first == second
+
+
+def test_a_rate_test_marks_its_suggestion() -> None:
+    rates = [1e-4, 1e-3, 1e-2, 0.1]
+    texts = _texts(plots.rate_test(rates, [2.0, 1.8, 1.0, 3.0], [2.0, 1.9, 1.4, 2.5], 1e-3))
+    assert {"batch", "smoothed", "suggested: 0.001", "learning rate", "1e-02"} <= set(texts)
+    assert not any(
+        text.startswith("suggested") for text in _texts(plots.rate_test([], [], [], None))
+    )

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from segflow.train.config import TrainConfig
 from segflow.train.devices import build_strategy
 from segflow.train.losses import build_loss
 from segflow.train.metrics import ConfusionMatrix
@@ -102,7 +103,8 @@ def _compiled(
     if batch_norm:
         plain = synchronized(plain)
     model, metric = TrainingModel(plain.inputs, plain.outputs[0]), ConfusionMatrix(3, 255)
-    loss = build_loss([(0.7, "ce"), (0.3, "dice")], 3, 255, np.array([0.5, 2.0, 1.0]))
+    weights = np.array([0.5, 2.0, 1.0])
+    loss = build_loss(TrainConfig("data", "out", loss="0.7*ce+0.3*dice"), 3, 255, weights)
     model.compile(optimizer, loss, metrics=[metric], jit_compile=False)
     optimizer.build(model.trainable_variables)
     return model, metric
