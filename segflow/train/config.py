@@ -39,7 +39,7 @@ class AugmentationConfig:
     """Largest rotation to either side, in degrees."""
 
     zoom: tuple[float, float] = (0.8, 1.25)
-    """Smallest and largest magnification; 1 leaves the size as it is."""
+    """Smallest and largest magnification, of a random part; 1 leaves the size as it is."""
 
     brightness: float = 0.15
     """Largest shift of brightness to either side, as a fraction of the range 0-255."""
@@ -47,10 +47,18 @@ class AugmentationConfig:
     contrast: float = 0.2
     """Largest change of contrast to either side, as a fraction of the contrast."""
 
+    saturation: float = 0.2
+    """Largest change of saturation to either side, as a fraction of the saturation."""
+
+    hue: float = 0.02
+    """Largest shift of hue to either side, as a fraction of the colour circle."""
+
     def __post_init__(self) -> None:
         for name in ("flip_horizontal", "flip_vertical", "brightness"):
             _check_range(f"augmentation.{name}", getattr(self, name), 0.0, 1.0)
-        _check_range("augmentation.contrast", self.contrast, 0.0, 0.99)
+        for name in ("contrast", "saturation"):
+            _check_range(f"augmentation.{name}", getattr(self, name), 0.0, 0.99)
+        _check_range("augmentation.hue", self.hue, 0.0, 0.5)
         _check_range("augmentation.rotation", self.rotation, 0.0, 180.0)
         if not 0.05 <= self.zoom[0] <= self.zoom[1] <= 20.0:
             raise UsageError(
@@ -150,6 +158,9 @@ class TrainConfig:
 
     sync_batch_norm: bool = False
     """Let batch norm see the global batch, not the part on each device."""
+
+    sampling: Literal["uniform", "class_balanced"] = "uniform"
+    """uniform: an epoch shows every example once; class_balanced: those with rare classes more."""
 
     seed: int = 0
     """Decides the first weights, the order of the examples and their augmentation."""

@@ -52,6 +52,9 @@ def test_what_is_no_devices_is_refused(text):
         {"backbone_rate_factor": -1.0},
         {"freeze_backbone_epochs": -1},
         {"fine_tune_learning_rate": 0.0},
+        {"fine_tune_learning_rate": 0.1},
+        {"freeze_backbone_epochs": 41},
+        {"xla": True, "devices": "cpu:2"},
         {"seed": -1},
     ],
 )
