@@ -11,3 +11,8 @@ _PREFIX = "backbone_"  # of the names of a backbone's layers in every architectu
 def is_backbone_layer(layer: "keras.Layer") -> bool:
     """Whether a layer of a segmentation model belongs to its backbone."""
     return str(layer.name).startswith(_PREFIX)
+
+
+def is_backbone_variable(variable: "keras.Variable") -> bool:
+    """Whether a weight of a segmentation model belongs to its backbone."""
+    return str(variable.path).startswith(_PREFIX)

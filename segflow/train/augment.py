@@ -7,11 +7,25 @@ neighbour, so that the two stay aligned and no id is invented.
 import math
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from segflow.train.config import AugmentationConfig
 
-_DRAWS = 6
+_DRAWS = 10
+
+# A turn of the hue by t and a stretch of the saturation by s map RGB by
+# grey + s cos(t) * cosine + s sin(t) * sine: in YIQ, which keeps the luma of Rec. 601 apart, both
+# act on the plane of the chroma alone.
+_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+_GREY, _COSINE, _SINE = (
+    (np.linalg.inv(_YIQ) @ np.array(change) @ _YIQ).astype(np.float32)
+    for change in (
+        [[1, 0, 0], [0, 0, 0], [0, 0, 0]],
+        [[0, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[0, 0, 0], [0, 0, -1], [0, 1, 0]],
+    )
+)
 
 
 def augment(
@@ -34,11 +48,14 @@ def augment(
     matrix = _affine(draws, tf.shape(image), config)
     image = _transform(image, matrix, "BILINEAR", "REFLECT", 0.0)
     mask = _transform(mask[..., tf.newaxis], matrix, "NEAREST", "CONSTANT", float(ignore_id))
-    return _recolour(image, draws[4], draws[5], config), mask[..., 0]
+    return _recolour(image, draws[6:], config), mask[..., 0]
 
 
 def _affine(draws: list[Any], shape: Any, config: AugmentationConfig) -> Any:
-    """From output to input pixel (x, y), about the centre: float32 [8] as TensorFlow takes it."""
+    """From output to input pixel (x, y): float32 [8] as TensorFlow takes it.
+
+    A magnified picture shows a random part of itself, a reduced one lies anywhere in the frame.
+    """
     flip_x = tf.where(draws[0] < config.flip_horizontal, -1.0, 1.0)
     flip_y = tf.where(draws[1] < config.flip_vertical, -1.0, 1.0)
     angle = (2.0 * draws[2] - 1.0) * math.radians(config.rotation)
@@ -47,7 +64,9 @@ def _affine(draws: list[Any], shape: Any, config: AugmentationConfig) -> Any:
     cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
     a, b, c, d = cos * flip_x, -sin * flip_y, sin * flip_x, cos * flip_y
     x, y = _centre(shape[1]), _centre(shape[0])
-    return tf.stack([a, b, x - a * x - b * y, c, d, y - c * x - d * y, 0.0, 0.0])
+    play = tf.abs(1.0 - scale)  # of the half frame
+    to_x, to_y = x + (2.0 * draws[4] - 1.0) * play * x, y + (2.0 * draws[5] - 1.0) * play * y
+    return tf.stack([a, b, to_x - a * x - b * y, c, d, to_y - c * x - d * y, 0.0, 0.0])
 
 
 def _centre(size: Any) -> Any:
@@ -65,8 +84,16 @@ def _transform(picture: Any, matrix: Any, interpolation: str, fill: str, value: 
     )[0]
 
 
-def _recolour(image: Any, shift: Any, stretch: Any, config: AugmentationConfig) -> Any:
-    delta = (2.0 * shift - 1.0) * 255.0 * config.brightness
-    factor = 1.0 + (2.0 * stretch - 1.0) * config.contrast
-    mean = tf.reduce_mean(image)
-    return tf.clip_by_value((image - mean) * factor + mean + delta, 0.0, 255.0)
+def _recolour(image: Any, draws: list[Any], config: AugmentationConfig) -> Any:
+    """Hue, saturation, contrast and brightness, each by a draw from 0 to 1: one linear map."""
+    hue, saturation, contrast, brightness = (2.0 * draw - 1.0 for draw in draws)
+    angle = 2.0 * math.pi * hue * config.hue
+    chroma = 1.0 + saturation * config.saturation
+    cos, sin = chroma * tf.cos(angle), chroma * tf.sin(angle)
+    matrix = tf.constant(_GREY) + cos * tf.constant(_COSINE) + sin * tf.constant(_SINE)
+    stretch = 1.0 + contrast * config.contrast
+    mean = tf.reduce_mean(tf.linalg.matvec(matrix, tf.reduce_mean(image, (0, 1))))
+    shift = (1.0 - stretch) * mean + 255.0 * brightness * config.brightness
+    flat = tf.reshape(image, (-1, 3))
+    recoloured = tf.matmul(flat, stretch * matrix, transpose_b=True) + shift
+    return tf.clip_by_value(tf.reshape(recoloured, tf.shape(image)), 0.0, 255.0)

@@ -72,7 +72,7 @@ def write_dataset(
                         key,
                     )
                     records.write_frame(file, records.encode_example(example))
-                    rows.append(_index_row(key, split, mask, label_map))
+                    rows.append(_index_row(key, name, position, mask, label_map))
             shards.append(_file(folder, name) | {"examples": count})
         splits[split] = _split(shards, [r for r in rows if r["split"] == split])
     (folder / "index").mkdir()
@@ -105,9 +105,16 @@ def _class_weights(
     return {r: {str(i): w for i, w in enumerate(values)} for r, values in weights.items()}
 
 
-def _index_row(key: str, split: str, mask: np.ndarray, label_map: LabelMap) -> dict[str, Any]:
-    pixels = [int((mask == c.id).sum()) for c in label_map.classes]
-    return {"key": key, "split": split, "class_pixels": pixels}
+def _index_row(
+    key: str, shard: str, position: int, mask: np.ndarray, label_map: LabelMap
+) -> dict[str, Any]:
+    return {
+        "key": key,
+        "split": shard.split("-")[0],
+        "shard": shard,
+        "position": position,
+        "class_pixels": [int((mask == c.id).sum()) for c in label_map.classes],
+    }
 
 
 def _file(folder: Path, name: str) -> dict[str, Any]:

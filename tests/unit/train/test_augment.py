@@ -8,11 +8,12 @@ from segflow.train.augment import augment
 from segflow.train.config import AugmentationConfig
 
 IGNORE = 255
+COLOURLESS = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
 GEOMETRY = AugmentationConfig(
-    flip_horizontal=0.5, flip_vertical=0.5, rotation=40, zoom=(0.5, 2.0), brightness=0, contrast=0
+    flip_horizontal=0.5, flip_vertical=0.5, rotation=40, zoom=(0.5, 2.0), **COLOURLESS
 )
 STILL = AugmentationConfig(
-    flip_horizontal=0, flip_vertical=0, rotation=0, zoom=(1, 1), brightness=0, contrast=0
+    flip_horizontal=0, flip_vertical=0, rotation=0, zoom=(1, 1), **COLOURLESS
 )
 
 
@@ -75,22 +76,63 @@ def test_a_flip_is_exact(flips, slices):
     np.testing.assert_array_equal(moved, mask[slices])
 
 
-def test_zooming_out_leaves_ignored_pixels_around_the_picture():
+def test_zooming_out_shows_the_whole_picture_somewhere_among_ignored_pixels():
     config = AugmentationConfig(**{**STILL.__dict__, "zoom": (0.5, 0.5)})
-    _, moved = _apply(np.zeros((24, 32, 3)), np.ones((24, 32), np.int32), 0, config)
-    inside = moved[6:18, 8:24]
-    assert (inside == 1).all()
-    assert (moved == 1).sum() == inside.size
-    assert set(np.unique(moved)) == {1, IGNORE}
+    corners = set()
+    for seed in range(40):
+        _, moved = _apply(np.zeros((24, 32, 3)), np.ones((24, 32), np.int32), seed, config)
+        assert set(np.unique(moved)) == {1, IGNORE}
+        first, last = np.argwhere(moved == 1).min(0), np.argwhere(moved == 1).max(0)
+        assert (last - first + 1 >= (11, 15)).all() and (last - first + 1 <= (13, 17)).all()
+        assert (moved[first[0] : last[0] + 1, first[1] : last[1] + 1] == 1).all()
+        corners.add(tuple(first))
+    places = np.array(sorted(corners))
+    assert places.min(0).tolist() <= [2, 2] and places.max() > 10
 
 
-def test_zooming_in_enlarges_about_the_centre():
-    mask = np.zeros((24, 32), np.int32)
-    mask[10:14, 14:18] = 1
+def test_zooming_in_shows_a_random_part_and_nothing_from_outside():
+    rows, columns = np.mgrid[:24, :32]
+    mask = (32 * rows + columns).astype(np.int32)
     config = AugmentationConfig(**{**STILL.__dict__, "zoom": (2.0, 2.0)})
-    _, moved = _apply(np.zeros((24, 32, 3)), mask, 0, config)
-    assert np.argwhere(moved == 1).min(0).tolist() == [8, 12]
-    assert np.argwhere(moved == 1).max(0).tolist() == [15, 19]
+    seen = np.zeros(mask.size, bool)
+    for seed in range(40):
+        _, moved = _apply(np.zeros((24, 32, 3)), mask, seed, config)
+        assert (moved < mask.size).all(), "a pixel from outside"
+        height, width = (np.ptp(axis(moved)) + 1 for axis in (lambda m: m // 32, lambda m: m % 32))
+        assert 12 <= height <= 13 and 16 <= width <= 17
+        seen[moved.ravel()] = True
+    assert seen.mean() > 0.85, "the same part each time would be a quarter"
+
+
+LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601
+
+
+def test_saturation_leaves_grey_alone_and_keeps_the_luma():
+    rng = np.random.default_rng(4)
+    image, mask = rng.uniform(100, 150, (8, 8, 3)), np.zeros((8, 8), np.int32)
+    grey = np.repeat(image[..., :1], 3, -1)
+    config = AugmentationConfig(**{**STILL.__dict__, "saturation": 0.9})
+    factors = []
+    for seed in range(20):
+        np.testing.assert_allclose(_apply(grey, mask, seed, config)[0], grey, atol=0.2)
+        changed, _ = _apply(image, mask, seed, config)
+        chroma = image - (image @ LUMA)[..., np.newaxis]
+        factor = float(((changed - image + chroma) * chroma).sum() / (chroma**2).sum())
+        np.testing.assert_allclose(changed, image + (factor - 1) * chroma, atol=0.2)
+        factors.append(factor)
+    assert 0.1 <= min(factors) < 0.5 and 1.5 < max(factors) <= 1.9
+
+
+def test_hue_turns_colours_and_keeps_luma_and_grey():
+    image = np.full((4, 4, 3), (160.0, 110.0, 110.0))
+    config = AugmentationConfig(**{**STILL.__dict__, "hue": 0.5})
+    changed = np.stack(
+        [_apply(image, np.zeros((4, 4), np.int32), s, config)[0][0, 0] for s in range(20)]
+    )
+    np.testing.assert_allclose(changed @ LUMA, image[0, 0] @ LUMA, atol=0.2)
+    assert len(set(changed.argmax(1))) == 3, "some turned to green, some to blue"
+    grey = np.full((4, 4, 3), 90.0)
+    np.testing.assert_allclose(_apply(grey, np.zeros((4, 4), np.int32), 1, config)[0], 90, atol=0.2)
 
 
 def test_a_rotation_turns_by_at_most_its_limit():
