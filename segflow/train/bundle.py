@@ -147,7 +147,7 @@ def write_record(
     Args:
         folder: Where `model.keras` lies.
         dataset: What the model was trained on.
-        architecture: Name, parameters, size.
+        architecture: Name, parameters, size; `normalisation`, where it is known.
         training: Settings and course of the training.
         scores: As `segflow.scores.summarize` gives them, and what they were measured on.
         calibration: As `segflow.scores.calibration.calibration` gives it.
@@ -162,7 +162,10 @@ def write_record(
                 dataset.record.get("bands"),
                 dataset.record.get("value_range", _ALL_VALUES),
             ),
-            "normalisation": {"input": "RGB, 0-255", "inside_model": "x / 127.5 - 1"},
+            "normalisation": {
+                "input": "RGB, 0-255",
+                "inside_model": architecture.get("normalisation", "the model's own"),
+            },
             "architecture": dict(architecture),
             "training": dict(training),
             "dataset": _dataset(dataset),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from segflow.errors import UsageError
-from segflow.models.registry import find_architecture
+from segflow.models.registry import model_parameters
 from segflow.train.loss_config import LossConfig, parse_loss
 from segflow.train.schedule_config import ScheduleConfig
 
@@ -15,6 +15,17 @@ from segflow.train.schedule_config import ScheduleConfig
 # they say where things lie and when to stop, or spread the same global batch differently.
 _WHERE = ("dataset", "output", "resume", "from_bundle")
 _FREE_ON_RESUME = (*_WHERE, "devices", "max_minutes")
+
+# Settings that are the architecture's parameters; none takes all of them.
+_MODEL_SETTINGS = (
+    "backbone",
+    "backbone_alpha",
+    "weights",
+    "filters",
+    "depth",
+    "output_stride",
+    "upsampling",
+)
 
 _DEVICES = re.compile(r"auto|(cpu|gpu):([1-9]\d*)")
 
@@ -78,13 +89,33 @@ class TrainConfig:
     """Folder of the model bundle; it must be new, empty, or hold this very training."""
 
     architecture: str = "unet"
-    """Name of the architecture: unet."""
+    """unet, segnet, deeplab_v3, deeplab_v3_plus, fpn, pspnet, lraspp, segformer, or a function of
+    your own that returns a Keras model: package.module:function (docs/models.md)."""
 
-    filters: int = 16
-    """Filters at full resolution; doubled at each scale below."""
+    backbone: str | None = None
+    """Encoder: mobilenet, mobilenet_v2, mobilenet_v3_small, mobilenet_v3_large, resnet50,
+    resnet101, efficientnet_v2_b0 or convnext_tiny; none: the architecture's own."""
 
-    depth: int = 4
-    """How many times the resolution is halved."""
+    backbone_alpha: float | None = None
+    """Factor of the width of a MobileNet, such as 0.35; none: 1."""
+
+    weights: str | None = None
+    """Of the backbone: none, imagenet (downloads), or a weights file of keras.applications
+    without its top."""
+
+    filters: int | None = None
+    """Width of the architecture, of unet and segnet at full resolution, doubled at each scale
+    below; none: the architecture's own (unet: 16)."""
+
+    depth: int | None = None
+    """How many times unet and segnet halve the resolution; none: 4 for unet, 5 for segnet and
+    with a backbone."""
+
+    output_stride: Literal[8, 16] | None = None
+    """Stride of the coarsest features of deeplab_v3, deeplab_v3_plus and pspnet; none: 16."""
+
+    upsampling: Literal["transposed", "bilinear"] | None = None
+    """How the decoder of unet enlarges: by convolution or interpolation; none: transposed."""
 
     loss: str = "ce+dice"
     """Sum of ce, focal, ohem, dice, generalized_dice, tversky, focal_tversky, lovasz, boundary,
@@ -172,12 +203,12 @@ class TrainConfig:
     """Random changes to training examples."""
 
     def __post_init__(self) -> None:
-        find_architecture(self.architecture)
         parse_loss(self.loss)
         _, devices = parse_devices(self.devices)
         check_xla(self.xla, devices)
         for name in ("filters", "depth", "epochs", "batch_size", "patience", "accumulation"):
             _check_positive(name, getattr(self, name), least=1)
+        model_parameters(self.architecture, self._given_parameters)
         check_batch_size(self.batch_size, devices or 1)  # auto is settled once it is known
         for name in ("learning_rate", "fine_tune_learning_rate", "clip_norm", "max_minutes"):
             _check_positive(name, getattr(self, name))
@@ -206,7 +237,11 @@ class TrainConfig:
     @property
     def model_parameters(self) -> dict[str, Any]:
         """The architecture's own parameters, by the names its builder takes."""
-        return {n: getattr(self, n) for n in find_architecture(self.architecture).parameters}
+        return model_parameters(self.architecture, self._given_parameters)
+
+    @property
+    def _given_parameters(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _MODEL_SETTINGS}
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON values."""

@@ -11,7 +11,7 @@ from segflow.console import plain_console
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.lock import lock
-from segflow.models.registry import find_architecture
+from segflow.models.registry import find_architecture, normalisation
 from segflow.train.bundle import MODEL_NAME, write_record
 from segflow.train.class_weights import class_weights
 from segflow.train.config import TrainConfig, steps_per_epoch
@@ -135,6 +135,7 @@ def _architecture(config: TrainConfig, fitted: "Fitted") -> dict[str, Any]:
     return {
         "name": config.architecture,
         "parameters": config.model_parameters,
+        "normalisation": normalisation(config.architecture, config.model_parameters),
         "paper": find_architecture(config.architecture).paper,
         "weights": fitted.model.count_params(),
         "flops": floating_point_operations(fitted.model),

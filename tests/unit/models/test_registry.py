@@ -3,14 +3,23 @@
 import importlib
 import inspect
 
+import keras
 import pytest
 
 from segflow.errors import UsageError
-from segflow.models.registry import ARCHITECTURES, build_model, find_architecture
+from segflow.models.registry import (
+    ARCHITECTURES,
+    build_model,
+    find_architecture,
+    model_parameters,
+    normalisation,
+)
+
+HERE = "tests.unit.models.test_registry"
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UsageError, match=r"'unett'.*unet"):
+    with pytest.raises(UsageError, match=r"'unett'.*unet.*package.module:function"):
         find_architecture("unett")
 
 
@@ -20,11 +29,79 @@ def test_every_builder_exists_and_takes_its_parameters(name):
     module, function = entry.builder.split(":")
     taken = inspect.signature(getattr(importlib.import_module(module), function)).parameters
     assert set(taken) == {"image_size", "num_classes", *entry.parameters}
-    assert entry.paper and entry.description
+    assert all(p.default is inspect.Parameter.empty for p in taken.values())
+    assert "https://" in entry.paper
+    assert entry.description
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_architecture_gives_logits_at_image_size(name):
-    model = build_model(name, (20, 36), 3, {})
-    assert model.input_shape == (None, 20, 36, 3)
-    assert model.output_shape == (None, 20, 36, 3)
+def test_parameters_are_completed():
+    assert model_parameters("segnet", {"filters": 8, "depth": None, "backbone": None}) == {
+        "filters": 8,
+        "depth": 5,
+    }
+    plain = model_parameters("unet", {})
+    assert (plain["depth"], plain["backbone"]) == (4, "none")
+    assert model_parameters("unet", {"backbone": "resnet50"})["depth"] == 5
+    assert model_parameters("unet", {"backbone": "resnet50", "depth": 4})["depth"] == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("unet", {"output_stride": 8}, r"--output-stride is not for --architecture unet, .*depth"),
+        ("segnet", {"backbone": "resnet50"}, r"--backbone is not for .* takes --filters, --depth$"),
+        (f"{HERE}:good", {"filters": 3}, r"takes no such flags"),
+        ("pspnet", {"output_stride": 4}, r"--output-stride must be 8 or 16, found 4"),
+        ("unet", {"upsampling": "cubic"}, r"must be transposed or bilinear, found cubic"),
+        ("fpn", {"backbone": "none"}, r"fpn needs a backbone, such as --backbone mobilenet_v2"),
+        ("fpn", {"backbone": "vgg"}, r"no backbone 'vgg'"),
+        ("unet", {"weights": "imagenet"}, r"--weights imagenet is for a backbone"),
+    ],
+)
+def test_what_an_architecture_does_not_take_is_refused(name, given, message):
+    with pytest.raises(UsageError, match=message):
+        model_parameters(name, given)
+
+
+def test_the_normalisation_is_the_backbones_where_there_is_one():
+    assert normalisation("unet", {}) == "x / 127.5 - 1"
+    assert normalisation("unet", {"backbone": "resnet50"}).startswith("BGR, x - (103.939")
+    assert normalisation("deeplab_v3", {}) == "x / 127.5 - 1"
+    assert normalisation("segformer", {}).startswith("(x / 255 - (0.485")
+    assert normalisation(f"{HERE}:good", {}) == "the model's own"
+
+
+def good(image_size: tuple[int, int], num_classes: int) -> keras.Model:
+    pixels = keras.Input((*image_size, 3))
+    return keras.Model(pixels, keras.layers.Conv2D(num_classes, 1)(pixels))
+
+
+def one_class_more(image_size: tuple[int, int], num_classes: int) -> keras.Model:
+    return good(image_size, num_classes + 1)
+
+
+def no_model(image_size: tuple[int, int], num_classes: int) -> str:
+    return "model"
+
+
+def of_one_size(num_classes: int) -> keras.Model:
+    return good((8, 8), num_classes)
+
+
+def test_a_function_of_another_package_is_an_architecture():
+    assert build_model(f"{HERE}:good", (9, 7), 4, {}).output_shape == (None, 9, 7, 4)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("no_such_package.models:build", r"No module named 'no_such_package'; install"),
+        (f"{HERE}:missing", r"has no attribute 'missing'; install"),
+        (f"{HERE}:one_class_more", r"must .*return logits \(None, 9, 7, 4\), found .*9, 7, 5\)"),
+        (f"{HERE}:no_model", r"must return a keras.Model, found str"),
+        (f"{HERE}:of_one_size", r"cannot be called as f\(image_size=.*image_size"),
+    ],
+)
+def test_a_function_that_is_none_is_refused(address, message):
+    with pytest.raises(UsageError, match=message):
+        build_model(address, (9, 7), 4, {})

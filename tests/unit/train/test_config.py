@@ -81,7 +81,14 @@ def test_augmentation_out_of_range_is_refused(settings):
 
 
 def test_model_parameters_are_those_of_the_architecture():
-    assert config(filters=12, depth=3).model_parameters == {"filters": 12, "depth": 3}
+    given = config(architecture="segnet", filters=12, depth=3)
+    assert given.model_parameters == {"filters": 12, "depth": 3}
+    assert config(architecture="segnet").model_parameters == {"filters": 32, "depth": 5}
+
+
+def test_a_flag_that_the_architecture_does_not_take_is_refused():
+    with pytest.raises(UsageError, match=r"--output-stride is not for .* unet.* --filters, --dep"):
+        config(output_stride=8)
 
 
 def test_identities_leave_out_what_may_change():

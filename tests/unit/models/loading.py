@@ -1,0 +1,28 @@
+"""Run in a process of its own: loads models with Keras alone and compares what they return.
+
+`python loading.py FOLDER TOLERANCE` runs every FOLDER/NAME.keras on FOLDER/NAME.npz and writes
+a line for each that does not give the logits stored there.
+"""
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+
+def main(folder: Path, tolerance: float) -> None:
+    assert "segflow" not in sys.modules
+    for file in sorted(folder.glob("*.keras")):
+        stored = np.load(file.with_suffix(".npz"))
+        model = keras.models.load_model(file)
+        found = keras.ops.convert_to_numpy(model(stored["pixels"], training=False))
+        difference = np.abs(found - stored["logits"]).max()
+        if not difference <= tolerance * np.abs(stored["logits"]).max():
+            sys.stdout.write(f"{file.stem}: differs by {difference}\n")
+    count = len(list(folder.glob("*.keras")))
+    sys.stdout.write(f"backend {keras.backend.backend()}, {count} models\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), float(sys.argv[2]))

@@ -1,0 +1,107 @@
+"""What holds for every architecture: any size, a file for Keras alone, and that it learns."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from segflow.models.registry import ARCHITECTURES, build_model
+from tests.unit.models import loading
+from tests.unit.models.drawn import mean_iou, pixels, settle, shapes
+
+_LIGHT = {"backbone": "mobilenet_v2", "backbone_alpha": 0.35}
+_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "unet": ("unet", {"filters": 8, "depth": 3}),
+    "unet_mobilenet": ("unet", {"backbone": "mobilenet", "backbone_alpha": 0.25, "filters": 8}),
+    "segnet": ("segnet", {"filters": 16, "depth": 3}),
+    "deeplab_v3": ("deeplab_v3", {**_LIGHT, "filters": 32, "output_stride": 8}),
+    "deeplab_v3_plus": ("deeplab_v3_plus", {**_LIGHT, "filters": 32}),
+    "fpn": ("fpn", {**_LIGHT, "filters": 32}),
+    "pspnet": ("pspnet", {**_LIGHT, "filters": 32, "output_stride": 8}),
+    "lraspp": ("lraspp", {"backbone": "mobilenet_v3_small", "filters": 32}),
+    "segformer": ("segformer", {"filters": 16}),
+}
+_BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+_SLOW_TO_LEARN = _VARIANTS.keys() - {"unet", "segnet", "deeplab_v3_plus"}
+
+
+def test_no_architecture_is_left_out():
+    assert {name for name, _ in _VARIANTS.values()} == set(ARCHITECTURES)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every variant as a file of Keras, at an odd size, and what it returns."""
+    folder = tmp_path_factory.mktemp("saved")
+    image = pixels((45, 67), batch=2)
+    for variant, (name, parameters) in _VARIANTS.items():
+        keras.utils.set_random_seed(0)
+        model = build_model(name, (45, 67), 5, parameters)
+        settle(model, pixels((45, 67), batch=4, seed=1))
+        logits = model(image).numpy()
+        assert logits.shape == (2, 45, 67, 5), variant
+        assert logits.dtype == np.float32
+        assert np.isfinite(logits).all()
+        assert logits.std() > 1e-3, variant  # or all would agree with all
+        model.save(folder / f"{variant}.keras")
+        np.savez(folder / f"{variant}.npz", pixels=image, logits=logits)
+    return folder
+
+
+# Backends add up in other orders; TensorFlow's own sums depend on how threads share the work.
+@pytest.mark.parametrize(
+    ("backend", "tolerance"), [("tensorflow", 1e-5), ("jax", 1e-3), ("torch", 1e-3)]
+)
+def test_a_bare_load_model_gives_equal_logits_under(backend, tolerance, saved):
+    package = _BACKEND_PACKAGES[backend]
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"needs the package {package}, which segflow itself does not")
+    done = subprocess.run(
+        [sys.executable, str(Path(loading.__file__)), str(saved), str(tolerance)],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        cwd=saved,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == f"backend {backend}, {len(_VARIANTS)} models\n"
+
+
+@pytest.mark.parametrize("variant", _VARIANTS)
+def test_the_head_is_one_layer_and_computes_in_32_bits(variant):
+    name, parameters = _VARIANTS[variant]
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build_model(name, (33, 64), 7, parameters)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    head = model.get_layer("classify")
+    assert isinstance(head, keras.layers.Conv2D)
+    assert (head.kernel_size, head.filters, head.compute_dtype) == ((1, 1), 7, "float32")
+    assert model.output.dtype == "float32"
+    assert model.output_shape == (None, 33, 64, 7)
+    assert model.get_layer("logits").output is model.output
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(v, marks=[pytest.mark.slow] if v in _SLOW_TO_LEARN else []) for v in _VARIANTS],
+)
+def test_it_overfits_four_images(variant):
+    name, parameters = _VARIANTS[variant]
+    keras.utils.set_random_seed(1)
+    images, truth = shapes((64, 64), 4)
+    model = build_model(name, (64, 64), 3, parameters)
+    steps = 150
+    rate = keras.optimizers.schedules.CosineDecay(0.004, steps, alpha=0.05)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
+    model.fit(images, truth, epochs=steps, batch_size=4, verbose=0)
+    predicted = model(images, training=False).numpy().argmax(-1)
+    assert mean_iou(truth, predicted, 3) > 0.98
