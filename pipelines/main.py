@@ -9,6 +9,7 @@ from segflow import __version__
 COMMANDS = {
     "ingest": "images + masks to validated, resized, augmented TFRecords (Beam)",
     "train": "a model on a dataset, on all local GPUs (MirroredStrategy)",
+    "find-rate": "a learning rate to train with, from a short training",
     "evaluate": "scores of a model on a dataset split or on image/mask pairs (Beam)",
     "ensemble": "several models as one, with equal, given or fitted weights",
     "label": "masks and class areas for every image of a collection (Beam)",
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"segflow: {_unknown(command)}", file=sys.stderr)  # noqa: T201
         return 2
-    return int(import_module(f"pipelines.{command}").main(arguments[1:]))
+    return int(import_module(f"pipelines.{command.replace('-', '_')}").main(arguments[1:]))
 
 
 def _help() -> str:

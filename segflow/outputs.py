@@ -48,8 +48,9 @@ EVALUATION = Kind(
     ),
 )
 LABELS = Kind("labels", "runs/*.json", ("run", "model", "classes", "gone", *_TABLES))
+RATES = Kind("rate test", "rates.json", ("suggested_learning_rate", "dataset", "config", "files"))
 
-_KINDS = (DATASET, BUNDLE, EVALUATION, LABELS)
+_KINDS = (DATASET, BUNDLE, EVALUATION, LABELS, RATES)
 
 
 def find_kind(folder: Path) -> Kind:

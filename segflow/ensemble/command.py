@@ -111,6 +111,7 @@ def _write(
 ) -> None:
     with quiet_import():  # takes seconds, so it comes after all that can be checked without it
         from segflow.ensemble import building
+        from segflow.train.cost import floating_point_operations
         from segflow.train.scoring import write_examples
 
     output = Path(config.output)
@@ -134,6 +135,7 @@ def _write(
             "parameters": {},
             "paper": _PAPER,
             "weights": built.model.count_params(),
+            "flops": floating_point_operations(built.model),
         },
         ensemble={**config.recorded(), **({"fit": built.fit} if built.fit else {})},
         members=_members(members, built),

@@ -33,6 +33,7 @@ def sample_likelihoods(
         float32 [pixels, members].
     """
     model = build_likelihoods(models, image_size, dataset.image_size)
+    model.jit_compile = False  # XLA, which Keras turns on by default, is slower here on CPUs
     quota = max(1, _PIXELS // dataset.split(config.split).examples)
     examples = stored_examples(dataset, config.split).batch(config.batch_size)
     label_map = dataset.label_map

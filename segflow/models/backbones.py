@@ -142,3 +142,8 @@ def check_backbone(name: str, alpha: float | None, weights: str) -> None:
 def is_backbone_layer(layer: "keras.Layer") -> bool:
     """Whether a layer of a segmentation model belongs to its backbone."""
     return str(layer.name).startswith(PREFIX)
+
+
+def is_backbone_variable(variable: "keras.Variable") -> bool:
+    """Whether a weight of a segmentation model belongs to its backbone."""
+    return str(variable.path).startswith(PREFIX)

@@ -18,11 +18,10 @@ def resized(x: keras.KerasTensor, size: tuple[int, int]) -> keras.KerasTensor:
     Bilinear, and averaging where it shrinks: the filter that Pillow calls `BILINEAR` and with
     which images are brought to a model's size, but without Pillow's rounding to whole numbers.
     """
-    height, width = size
-    if tuple(x.shape[1:3]) == (height, width):
+    if tuple(x.shape[1:3]) == size:
         return x
-    shrinks = height < x.shape[1] or width < x.shape[2]
-    return layers.Resizing(height, width, "bilinear", antialias=shrinks, dtype="float32")(x)
+    shrinks = size[0] < x.shape[1] or size[1] < x.shape[2]
+    return _bilinear(x, size, antialias=shrinks)
 
 
 def probabilities(model: keras.Model, pixels: keras.KerasTensor) -> keras.KerasTensor:
@@ -64,5 +63,12 @@ def at_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
         return model
     pixels = keras.Input((*size, 3), name="image")
     logits = model(resized(pixels, model.input_shape[1:3]))
-    logits = layers.Resizing(*size, "bilinear", dtype="float32", name="logits")(logits)
-    return keras.Model(pixels, logits, name=model.name)
+    return keras.Model(pixels, _bilinear(logits, size, antialias=False), name=model.name)
+
+
+def _bilinear(x: keras.KerasTensor, size: tuple[int, int], *, antialias: bool) -> keras.KerasTensor:
+    # Not `layers.Resizing`: where a model is called without `training`, that layer has all behind
+    # it train, and batch normalisation takes its statistics from the batch.
+    return ops.image.resize(
+        x, size, interpolation="bilinear", antialias=antialias, data_format="channels_last"
+    )

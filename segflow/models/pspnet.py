@@ -5,7 +5,7 @@ auxiliary loss is left out.
 """
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from segflow.models.blocks import convolution, fuse
 from segflow.models.encoder import encode
@@ -58,4 +58,5 @@ def _level(x: keras.KerasTensor, bins: int) -> keras.KerasTensor:
     name = f"pyramid_{bins}"
     mean = layers.AdaptiveAveragePooling2D(bins, name=f"{name}_mean")(x)
     mean = convolution(mean, max(channels // len(BINS), 1), name, kernel_size=1)
-    return layers.Resizing(height, width, interpolation="bilinear", name=f"{name}_up")(mean)
+    # Not `layers.Resizing`: called without `training`, it has all behind it train.
+    return ops.image.resize(mean, (height, width), "bilinear", data_format="channels_last")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from segflow import outputs, storage
 from segflow.errors import UsageError
-from segflow.report import comparison, dataset, evaluation, labels, model
+from segflow.report import comparison, dataset, evaluation, labels, model, rates
 
 REPORT_NAME = "report.html"
 
@@ -14,6 +14,7 @@ _PAGES: dict[outputs.Kind, Callable[[Path], str]] = {
     outputs.BUNDLE: model.page,
     outputs.EVALUATION: evaluation.page,
     outputs.LABELS: labels.page,
+    outputs.RATES: rates.page,
 }
 
 
@@ -21,7 +22,7 @@ def draw(folder: Path | str) -> Path:
     """Draws the report of an output folder anew; equal folders give equal reports.
 
     Args:
-        folder: A committed dataset, model bundle, evaluation, or labels.
+        folder: A committed dataset, model bundle, evaluation, labels, or rate test.
 
     Returns:
         The path of the report, `report.html` in that folder.

@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from segflow.scores.calibration import Reliability
 
@@ -142,6 +142,42 @@ def reliability(title: str, lines: Sequence[tuple[str, Reliability]]) -> Markup:
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of hits")
     axes.legend(loc="upper left")
     return _svg(figure, title)
+
+
+@mpl.rc_context(_STYLE)
+def rate_test(
+    rates: Sequence[float],
+    losses: Sequence[float],
+    smoothed: Sequence[float],
+    suggested: float | None,
+) -> Markup:
+    """Losses over learning rates, these on a logarithmic axis.
+
+    Args:
+        rates: Of each batch, rising.
+        losses: Of each batch.
+        smoothed: The same without the noise.
+        suggested: Where to draw a mark, if anywhere.
+    """
+    figure, axes = _figure()
+    axes.semilogx(rates, losses, ".", color=_SECOND, markersize=4, label="batch")
+    axes.semilogx(rates, smoothed, color=_FIRST, linewidth=1.8, label="smoothed")
+    if suggested is not None:
+        axes.axvline(suggested, color=_INK, linewidth=1, linestyle=(0, (3, 3)))
+        axes.annotate(
+            f"suggested: {suggested:.2g}",
+            (suggested, 1),
+            (0, 3),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            color=_INK,
+        )
+    axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:.0e}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("learning rate")
+    axes.legend(loc="best")
+    return _svg(figure, "Loss by learning rate")
 
 
 def _figure(size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:

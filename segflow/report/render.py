@@ -45,6 +45,11 @@ def score(value: float | None) -> str:
     return "0.999+" if 0.9995 <= value < 1 else f"{value:.3f}"
 
 
+def rate(value: float | None) -> str:
+    """A learning rate with two digits, such as `0.0012` or `3e-06`; None as a dash."""
+    return _DASH if value is None else f"{value:.2g}"
+
+
 def size(height_width: tuple[int, int]) -> str:
     """(height, width) as height x width with a true multiplication sign."""
     return f"{height_width[0]} {_TIMES} {height_width[1]}"
@@ -70,6 +75,6 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        count=count, percent=percent, score=score, size=size, flatten=flatten
+        count=count, percent=percent, score=score, rate=rate, size=size, flatten=flatten
     )
     return environment

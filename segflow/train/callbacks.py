@@ -1,69 +1,19 @@
-"""What happens during `fit` besides the steps: guards, the clock, checkpoints."""
+"""The history of a training: its clock, its checkpoints, and when it stops."""
 
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from segflow import scores, storage
-from segflow.errors import JobError
 from segflow.train import checkpoint
 from segflow.train.config import TrainConfig
 from segflow.train.metrics import ConfusionMatrix
 from segflow.train.output import STATE_FOLDER
 from segflow.train.state import EpochRow, TrainingState
-
-_REMEDY = "lower --learning-rate and train into a new folder"
-
-
-class StopOnNonFiniteLoss(keras.callbacks.Callback):
-    """Ends the training with a `JobError` at the first loss that is not a number.
-
-    It must come before what stores the epoch.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._epoch = 0
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Notes the epoch for the message."""
-        self._epoch = epoch + 1
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Looks at the epoch's mean loss, which stays non-finite once it is."""
-        if logs is not None and not math.isfinite(float(logs["loss"])):
-            raise JobError(
-                f"the loss is {float(logs['loss'])} in epoch {self._epoch}, batch {batch + 1}; "
-                f"{_REMEDY}"
-            )
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Looks at the validation, which may find weights that the last batch has spoilt."""
-        if logs is not None and not math.isfinite(float(logs["val_loss"])):
-            raise JobError(
-                f"the validation loss is {float(logs['val_loss'])} after epoch {epoch + 1}; "
-                f"{_REMEDY}"
-            )
-
-
-class AverageMovingStatistics(keras.callbacks.Callback):
-    """Makes the replicas' moving statistics equal before they are used or stored.
-
-    Keras lets each replica of a `MirroredStrategy` move its own batch-norm statistics, and reads
-    the first's. Their mean is what a checkpoint must hold for a resumed training to be exact.
-    """
-
-    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Averages over the replicas."""
-        for variable in self.model.non_trainable_variables:
-            replicas = tf.distribute.get_strategy().experimental_local_results(variable.value)
-            if variable.dtype.startswith("float") and len(replicas) > 1:
-                variable.assign(tf.add_n([r.read_value() for r in replicas]) / len(replicas))
+from segflow.train.variables import read_variables
 
 
 class EpochRecorder(keras.callbacks.Callback):
@@ -92,6 +42,8 @@ class EpochRecorder(keras.callbacks.Callback):
         self._seconds_before = start.seconds
         self._began = self._epoch_began = self._steps_ended = 0.0
         self._steps = 0
+        self._waited = 0.0
+        self._validated: checkpoint.Arrays = []
 
     @property
     def seconds(self) -> float:
@@ -105,6 +57,7 @@ class EpochRecorder(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Starts the epoch's clock."""
         self._epoch_began, self._steps = time.monotonic(), 0
+        self._waited = self.model.input_wait
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Ends the epoch early when the time is up; it is still validated and stored."""
@@ -112,14 +65,18 @@ class EpochRecorder(keras.callbacks.Callback):
         if self._time_is_up():
             self.model.stop_training = True
 
+    def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Keeps the weights that were validated: at the epoch's end others may be in place."""
+        self._validated = read_variables(self.model.variables)
+
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Adds the epoch to the history and stores everything."""
         state = self.state.with_row(self._row(epoch + 1, logs or {}))
-        weights = read_variables(self.model.variables)
         if state.best_epoch == state.epochs_done:
-            self.best_weights = weights
+            self.best_weights = self._validated
         self.state = state.with_stop(self._reason_to_stop(state))
         self.model.stop_training = self.state.stopped is not None
+        weights = read_variables(self.model.variables)
         optimizer = read_variables(self.model.optimizer.variables)
         checkpoint.save(
             self._output / STATE_FOLDER,
@@ -131,6 +88,7 @@ class EpochRecorder(keras.callbacks.Callback):
         confusion = self._metric.numpy()
         validation = scores.summarize(confusion, [str(i) for i in range(len(confusion))])
         images = self._steps * self._config.batch_size
+        stepping = max(1e-9, self._steps_ended - self._epoch_began)
         return EpochRow(
             epoch=epoch,
             loss=float(logs["loss"]),
@@ -140,7 +98,8 @@ class EpochRecorder(keras.callbacks.Callback):
             val_pixel_accuracy=validation["pixel_accuracy"],
             learning_rate=float(self.model.optimizer.learning_rate),
             seconds=time.monotonic() - self._epoch_began,
-            images_per_second=images / max(1e-9, self._steps_ended - self._epoch_began),
+            images_per_second=images / stepping,
+            input_wait=(self.model.input_wait - self._waited) / stepping,
         )
 
     def _time_is_up(self) -> bool:
@@ -156,14 +115,3 @@ class EpochRecorder(keras.callbacks.Callback):
         if patience is not None and state.epochs_done - state.best_epoch >= patience:
             return "patience"
         return None
-
-
-def read_variables(variables: list[keras.Variable]) -> checkpoint.Arrays:
-    """Copies of the variables' values."""
-    return [keras.ops.convert_to_numpy(v).copy() for v in variables]
-
-
-def write_variables(variables: list[keras.Variable], arrays: checkpoint.Arrays) -> None:
-    """The inverse of `read_variables`."""
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from segflow.errors import UsageError
 from segflow.models.registry import model_parameters
-
-LOSS_NAMES = ("ce", "dice")
+from segflow.train.loss_config import LossConfig, parse_loss
+from segflow.train.schedule_config import ScheduleConfig
 
 # Settings that may change between a run and its continuation without making it another run:
 # they say where things lie and when to stop, or spread the same global batch differently.
-_FREE_ON_RESUME = ("dataset", "output", "resume", "devices", "max_minutes")
-_WHERE = ("dataset", "output", "resume")
+_WHERE = ("dataset", "output", "resume", "from_bundle")
+_FREE_ON_RESUME = (*_WHERE, "devices", "max_minutes")
 
 # Settings that are the architecture's parameters; none takes all of them.
 _MODEL_SETTINGS = (
@@ -27,7 +27,6 @@ _MODEL_SETTINGS = (
     "upsampling",
 )
 
-_TERM = re.compile(r"(?:(\d+(?:\.\d*)?|\.\d+)\*)?([a-z_]+)")
 _DEVICES = re.compile(r"auto|(cpu|gpu):([1-9]\d*)")
 
 
@@ -119,10 +118,23 @@ class TrainConfig:
     """How the decoder of unet enlarges: by convolution or interpolation; none: transposed."""
 
     loss: str = "ce+dice"
-    """Sum of ce (cross-entropy) and dice, with factors if wanted: '0.7*ce+0.3*dice'."""
+    """Sum of ce, focal, ohem, dice, generalized_dice, tversky, focal_tversky, lovasz, boundary,
+    with factors if wanted: '0.7*ce+0.3*dice'."""
+
+    loss_options: LossConfig = field(default_factory=LossConfig)
+    """Parameters of the losses."""
 
     class_weights: str = "none"
     """none, inverse_frequency, median_frequency, or a JSON or YAML file {class name: weight}."""
+
+    from_bundle: str | None = None
+    """Folder of a model bundle of the same architecture to go on from, also for other classes."""
+
+    freeze_backbone_epochs: int = 0
+    """Epochs at the start in which the backbone stays as it is, its batch-norm statistics too."""
+
+    fine_tune_learning_rate: float | None = None
+    """Step size after --freeze-backbone-epochs; none: the same as before."""
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """adam, adamw, or sgd with Nesterov momentum."""
@@ -130,14 +142,29 @@ class TrainConfig:
     learning_rate: float = 0.002
     """Step size at the start."""
 
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """How the learning rate goes on: as it is, or down to 0 along half a cosine over all epochs."""
+    backbone_rate_factor: float = 1.0
+    """What the step size is multiplied by for the weights of the backbone."""
+
+    schedule: Literal["constant", "step", "polynomial", "cosine"] = "cosine"
+    """How the learning rate goes on: as it is, in steps, or down to 0 along a curve."""
+
+    schedule_options: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """Parameters of the schedules, and warm-up."""
 
     momentum: float = 0.9
     """Momentum of sgd, 0 to 1; the others do not use it."""
 
     weight_decay: float = 0.004
-    """Fraction of the weights that adamw takes off per step and unit of learning rate."""
+    """Fraction of the weights that adamw and sgd take off per step and unit of learning rate."""
+
+    clip_norm: float | None = None
+    """Largest norm of the gradient of all weights together; a longer one is shortened to it."""
+
+    accumulation: int = 1
+    """Batches whose mean gradient makes one step: as if --batch-size were so many times larger."""
+
+    moving_average: float | None = None
+    """Validate and keep a moving average of the weights; this share of it stays at each step."""
 
     epochs: int = 40
     """How often every training example is seen."""
@@ -154,6 +181,15 @@ class TrainConfig:
     devices: str = "auto"
     """auto (all GPUs, else the CPU), gpu:N, or cpu:N (N logical devices, to try replicas out)."""
 
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    """Numbers inside the model: mixed_float16 is for GPUs, mixed_bfloat16 for new GPUs and CPUs."""
+
+    xla: bool = False
+    """Compile the training step with XLA; for one device."""
+
+    sync_batch_norm: bool = False
+    """Let batch norm see the global batch, not the part on each device."""
+
     sampling: Literal["uniform", "class_balanced"] = "uniform"
     """uniform: an epoch shows every example once; class_balanced: those with rare classes more."""
 
@@ -161,7 +197,7 @@ class TrainConfig:
     """Decides the first weights, the order of the examples and their augmentation."""
 
     resume: bool = False
-    """Go on after the last finished epoch of an interrupted training in --output."""
+    """Go on after the last finished epoch of an interrupted training in --output, if any."""
 
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     """Random changes to training examples."""
@@ -169,15 +205,34 @@ class TrainConfig:
     def __post_init__(self) -> None:
         parse_loss(self.loss)
         _, devices = parse_devices(self.devices)
-        for name in ("filters", "depth", "epochs", "batch_size", "patience"):
+        check_xla(self.xla, devices)
+        for name in ("filters", "depth", "epochs", "batch_size", "patience", "accumulation"):
             _check_positive(name, getattr(self, name), least=1)
         model_parameters(self.architecture, self._given_parameters)
         check_batch_size(self.batch_size, devices or 1)  # auto is settled once it is known
-        for name in ("learning_rate", "max_minutes"):
+        for name in ("learning_rate", "fine_tune_learning_rate", "clip_norm", "max_minutes"):
             _check_positive(name, getattr(self, name))
+        _check_range("freeze_backbone_epochs", self.freeze_backbone_epochs, 0, self.epochs)
+        if self.fine_tune_learning_rate is not None and not self.freeze_backbone_epochs:
+            raise UsageError(
+                "--fine-tune-learning-rate is for the epochs after --freeze-backbone-epochs, which "
+                "is 0; set that too, or --learning-rate alone"
+            )
+        _check_range("backbone_rate_factor", self.backbone_rate_factor, 0.0, 1000.0)
+        if self.moving_average is not None:
+            _check_range("moving_average", self.moving_average, 0.0, 0.999999)
+        self._check_warmup()
         _check_range("momentum", self.momentum, 0.0, 1.0)
         _check_range("weight_decay", self.weight_decay, 0.0, 1.0)
         _check_range("seed", self.seed, 0, 2**31 - 1)
+
+    def _check_warmup(self) -> None:
+        before = self.freeze_backbone_epochs + self.schedule_options.warmup_epochs
+        if self.schedule_options.warmup_epochs and before >= self.epochs:
+            raise UsageError(
+                f"--schedule-options.warmup-epochs: frozen epochs and warm-up take {before} of "
+                f"{self.epochs} epochs, so that none is left; raise --epochs or shorten them"
+            )
 
     @property
     def model_parameters(self) -> dict[str, Any]:
@@ -200,30 +255,6 @@ class TrainConfig:
     def resume_identity(self) -> dict[str, Any]:
         """The settings that a continued training must share with its beginning."""
         return {k: v for k, v in self.to_dict().items() if k not in _FREE_ON_RESUME}
-
-
-def parse_loss(text: str) -> tuple[tuple[float, str], ...]:
-    """Reads a loss such as `ce+dice` or `0.7*ce+0.3*dice`.
-
-    Returns:
-        Factor and name of each term, in the order given.
-
-    Raises:
-        UsageError: A term is no known loss, stands twice, or has the factor 0.
-    """
-    terms = []
-    for part in text.replace(" ", "").split("+"):
-        match = _TERM.fullmatch(part)
-        if match is None or match[2] not in LOSS_NAMES:
-            raise UsageError(
-                f"--loss {text!r}: {part!r} is no loss; write a sum of {', '.join(LOSS_NAMES)}, "
-                "with factors if wanted, such as '0.7*ce+0.3*dice'"
-            )
-        terms.append((float(match[1] or 1), match[2]))
-    names = [name for _, name in terms]
-    if len(set(names)) < len(names) or not all(factor for factor, _ in terms):
-        raise UsageError(f"--loss {text!r}: each loss must stand once, with a factor above 0")
-    return tuple(terms)
 
 
 def parse_devices(text: str) -> tuple[Literal["auto", "cpu", "gpu"], int]:
@@ -251,6 +282,14 @@ def check_batch_size(batch_size: int, replicas: int) -> None:
         raise UsageError(
             f"--batch-size {batch_size} cannot be split evenly over {replicas} devices; "
             f"use {better}"
+        )
+
+
+def check_xla(xla: bool, replicas: int) -> None:
+    """Raises `UsageError` if XLA is to compile a step that synchronises several devices."""
+    if xla and replicas > 1:
+        raise UsageError(
+            f"--xla works on one device, and --devices asks for {replicas}; leave one of them out"
         )
 
 

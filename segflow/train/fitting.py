@@ -1,5 +1,6 @@
 """One training on the devices: model, loss, metric and input put together and fitted."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,23 +10,27 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from segflow.dataset import Dataset
+from segflow.models.backbones import is_backbone_variable
 from segflow.models.registry import build_model
 from segflow.train import checkpoint
-from segflow.train.callbacks import (
-    AverageMovingStatistics,
-    EpochRecorder,
-    StopOnNonFiniteLoss,
-    write_variables,
-)
-from segflow.train.config import TrainConfig, check_batch_size, parse_loss, steps_per_epoch
+from segflow.train.averaging import AverageMovingStatistics, ValidateAverage
+from segflow.train.callbacks import EpochRecorder
+from segflow.train.config import TrainConfig, check_batch_size, check_xla, steps_per_epoch
 from segflow.train.devices import build_strategy
-from segflow.train.input import evaluation_batches, training_batches
+from segflow.train.guards import StopOnNonFinite
+from segflow.train.input import evaluation_batches, training_batches, training_keys
 from segflow.train.losses import build_loss
 from segflow.train.metrics import ConfusionMatrix
 from segflow.train.optimizers import build_optimizer
+from segflow.train.origin import Origin
 from segflow.train.output import STATE_FOLDER, run_identity
+from segflow.train.panels import Panels
+from segflow.train.precision import precision, synchronized
 from segflow.train.progress import ProgressReporter
 from segflow.train.state import TrainingState
+from segflow.train.steps import TrainingModel
+from segflow.train.transfer import FreezeBackbone, check_backbone, continue_from
+from segflow.train.variables import write_variables
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Fitted:
 
     Attributes:
         state: Its history.
-        model: An uncompiled model with the weights of the best epoch.
+        model: An uncompiled float32 model with the weights of the best epoch.
     """
 
     state: TrainingState
@@ -45,6 +50,7 @@ def fit(
     config: TrainConfig,
     dataset: Dataset,
     weights: NDArray[np.float32] | None,
+    origin: Origin | None,
     console: Console,
 ) -> Fitted:
     """Trains from the newest checkpoint in `config.output`, or from the start, to the end.
@@ -53,22 +59,30 @@ def fit(
         config: What to train, how, and where to.
         dataset: What on.
         weights: Of the classes, float32 [num_classes]; None for 1 each.
+        origin: The bundle whose weights a new training begins with; None for fresh ones.
         console: Where progress goes.
 
     Raises:
-        UsageError: The devices are not there, or do not fit the batch size.
-        JobError: The loss is not finite.
+        UsageError: The devices are not there, or do not fit the batch size; the model cannot be
+            built, has no backbone to freeze, or does not fit the origin.
+        JobError: The loss or the gradient is not finite.
     """
     keras.utils.set_random_seed(config.seed)
     strategy = build_strategy(config.devices)
     check_batch_size(config.batch_size, strategy.num_replicas_in_sync)
-    folder = Path(config.output) / STATE_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    stored = checkpoint.load(folder)
+    check_xla(config.xla, strategy.num_replicas_in_sync)
+    stored = checkpoint.load(Path(config.output) / STATE_FOLDER)
     if stored is None or stored.state.stopped is None:
-        with strategy.scope():
-            model, metric = _compiled(config, dataset, weights)
-            state, best_weights = _fit_epochs(config, dataset, model, metric, stored, console)
+        with strategy.scope(), precision(config.precision):
+            model, metric = compiled(config, dataset, weights, None if stored else origin)
+            start = TrainingState(run_identity(config, dataset, origin))
+            recorder = EpochRecorder(config, metric, start, None)
+            if stored is not None:
+                recorder = EpochRecorder(config, metric, stored.state, stored.best_weights)
+                write_variables(model.variables, stored.weights)
+                write_variables(model.optimizer.variables, stored.optimizer)
+            _fit_epochs(config, dataset, model, recorder, console)
+        state, best_weights = recorder.state, recorder.best_weights
     else:
         state, best_weights = stored.state, stored.best_weights
     model = _build(config, dataset)
@@ -79,54 +93,78 @@ def fit(
 def _fit_epochs(
     config: TrainConfig,
     dataset: Dataset,
-    model: keras.Model,
-    metric: ConfusionMatrix,
-    stored: checkpoint.Checkpoint | None,
+    model: TrainingModel,
+    recorder: EpochRecorder,
     console: Console,
-) -> tuple[TrainingState, checkpoint.Arrays]:
-    """The state at the end and the weights of the best epoch; call it in the strategy's scope."""
+) -> None:
+    """Trains until the recorder says it is enough; call it in the strategy's scope."""
     steps = steps_per_epoch(dataset.split("train").examples, config.batch_size)
-    start, best_weights = TrainingState(run_identity(config, dataset)), None
-    if stored is not None:
-        start, best_weights = stored.state, stored.best_weights
-        write_variables(model.variables, stored.weights)
-        write_variables(model.optimizer.variables, stored.optimizer)
-    recorder = EpochRecorder(config, metric, start, best_weights)
+    first = recorder.state.epochs_done
     reporter = ProgressReporter(config, steps, recorder, console)
-    logs = Path(config.output) / "logs"
     try:
         model.fit(
-            training_batches(dataset, config, start.epochs_done),
-            initial_epoch=start.epochs_done,
+            training_batches(dataset, config, first),
+            initial_epoch=first,
             epochs=config.epochs,
             steps_per_epoch=steps,
             validation_data=evaluation_batches(dataset, "val", config.batch_size),
-            callbacks=[
-                StopOnNonFiniteLoss(),
-                AverageMovingStatistics(),
-                recorder,
-                reporter,
-                keras.callbacks.TensorBoard(str(logs), write_graph=False),
-            ],
+            callbacks=_callbacks(config, dataset, model, recorder, reporter),
             shuffle=False,  # the input is shuffled already
             verbose=0,
         )
     finally:
         reporter.close()
-    return recorder.state, recorder.best_weights
 
 
-def _compiled(
-    config: TrainConfig, dataset: Dataset, weights: NDArray[np.float32] | None
-) -> tuple[keras.Model, ConfusionMatrix]:
+def _callbacks(
+    config: TrainConfig,
+    dataset: Dataset,
+    model: TrainingModel,
+    recorder: EpochRecorder,
+    reporter: ProgressReporter,
+) -> list[keras.callbacks.Callback]:
+    """In the order in which Keras calls them: each says what it must come before or after."""
+    logs = Path(config.output) / "logs"
+    averages = config.moving_average is not None
+    return [
+        StopOnNonFinite(functools.partial(training_keys, dataset, config)),
+        AverageMovingStatistics(),
+        Panels(dataset, logs),
+        recorder,
+        *([ValidateAverage(model.trainable_variables)] if averages else []),
+        FreezeBackbone(config.freeze_backbone_epochs),
+        reporter,
+        keras.callbacks.TensorBoard(str(logs), write_graph=False),
+    ]
+
+
+def compiled(
+    config: TrainConfig,
+    dataset: Dataset,
+    weights: NDArray[np.float32] | None,
+    origin: Origin | None,
+) -> tuple[TrainingModel, ConfusionMatrix]:
+    """A model with its first weights, ready for `fit`, and its metric.
+
+    Call it, and `fit`, in the strategy's scope and at the training's `precision`.
+    """
     classes, ignore_id = dataset.label_map.num_classes, dataset.label_map.ignore_id
-    model, metric = _build(config, dataset), ConfusionMatrix(classes, ignore_id)
-    loss = build_loss(parse_loss(config.loss), classes, ignore_id, weights)
+    plain, metric = _build(config, dataset), ConfusionMatrix(classes, ignore_id)
+    if config.freeze_backbone_epochs:
+        check_backbone(plain)
+    if origin is not None:
+        continue_from(plain, origin)
+    if config.sync_batch_norm:
+        plain = synchronized(plain)
+    model = TrainingModel(plain.inputs, plain.outputs[0], name=plain.name)
+    loss = build_loss(config, classes, ignore_id, weights)
     steps = steps_per_epoch(dataset.split("train").examples, config.batch_size)
-    optimizer = build_optimizer(config, config.epochs * steps)
-    # XLA is slower on CPUs for these models, and crashes under MirroredStrategy there.
-    model.compile(optimizer, loss, metrics=[metric], jit_compile=False)
-    optimizer.build(model.trainable_variables)
+    optimizer = build_optimizer(
+        config, steps, lambda v: config.backbone_rate_factor if is_backbone_variable(v) else 1.0
+    )
+    # By default, Keras would take XLA: slower on CPUs for these models.
+    model.compile(optimizer, loss, metrics=[metric], jit_compile=config.xla)
+    model.optimizer.build(model.trainable_variables)  # Keras wraps it to scale losses for float16
     return model, metric
 
 

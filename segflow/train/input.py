@@ -5,7 +5,7 @@ and their augmentation. So a resumed training sees what an undisturbed one would
 devices never wait for an epoch to begin, as the next one is read while the last one ends.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -41,17 +41,12 @@ def training_batches(dataset: Dataset, config: TrainConfig, first_epoch: int) ->
     Raises:
         UsageError: The split holds fewer examples than a batch, or its index is not sound.
     """
-    split = dataset.split("train")
-    shares = None
-    if config.sampling == "class_balanced":
-        shares = tf.constant(class_balanced_shares(dataset, split.name))
-    taken = steps_per_epoch(split.examples, config.batch_size) * config.batch_size
+    records_of = _epochs(dataset, config)
     decode = _Decoder(dataset)
     ignore_id = dataset.label_map.ignore_id
 
     def one_epoch(epoch: Any) -> tf.data.Dataset:
-        records = _shuffled(dataset, split, config.seed, epoch, shares).take(taken)
-        return records.enumerate().map(lambda place, record: (epoch, place, record))
+        return records_of(epoch).enumerate().map(lambda place, record: (epoch, place, record))
 
     def example(epoch: Any, place: Any, record: Any) -> tuple[Any, Any]:
         image, mask, _ = decode(record)
@@ -63,6 +58,23 @@ def training_batches(dataset: Dataset, config: TrainConfig, first_epoch: int) ->
     epochs = tf.data.Dataset.range(first_epoch, config.epochs)
     examples = epochs.flat_map(one_epoch).map(example, num_parallel_calls=tf.data.AUTOTUNE)
     return _finished(examples.batch(config.batch_size, drop_remainder=True))
+
+
+def training_keys(dataset: Dataset, config: TrainConfig, epoch: int, batch: int) -> list[str]:
+    """The keys of the examples in one of `training_batches`' batches, in order.
+
+    They are read again from the shards, so that no batch has to carry them.
+
+    Args:
+        dataset: What is trained on.
+        config: How.
+        epoch: From 0.
+        batch: From 0, within that epoch.
+    """
+    records = _epochs(dataset, config)(tf.constant(epoch, tf.int64))
+    chosen = records.skip(batch * config.batch_size).take(config.batch_size)
+    features = (tf.io.parse_single_example(record, _FEATURES) for record in chosen)
+    return [example["image/source_id"].numpy().decode() for example in features]
 
 
 def evaluation_batches(dataset: Dataset, split_name: str, batch_size: int) -> tf.data.Dataset:
@@ -126,6 +138,16 @@ class _Decoder:
         key = features["image/source_id"]
         tf.debugging.Assert(tf.reduce_all(known), ["unknown id in the mask of", key])
         return image, mask, key
+
+
+def _epochs(dataset: Dataset, config: TrainConfig) -> Callable[[Any], tf.data.Dataset]:
+    """A function of the epoch: the serialised examples of its batches, in order."""
+    split = dataset.split("train")
+    shares = None
+    if config.sampling == "class_balanced":
+        shares = tf.constant(class_balanced_shares(dataset, split.name))
+    taken = steps_per_epoch(split.examples, config.batch_size) * config.batch_size
+    return lambda epoch: _shuffled(dataset, split, config.seed, epoch, shares).take(taken)
 
 
 def _shuffled(

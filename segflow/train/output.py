@@ -10,12 +10,14 @@ from segflow.errors import UsageError
 from segflow.train import checkpoint
 from segflow.train.bundle import RECORD_NAME, Bundle
 from segflow.train.config import TrainConfig
+from segflow.train.origin import Origin
+from segflow.train.state import TrainingState
 
 STATE_FOLDER = "_train"
 """Made first and removed after the commit: it marks an unfinished training."""
 
 
-def finished_bundle(config: TrainConfig, dataset: Dataset) -> Bundle | None:
+def finished_bundle(config: TrainConfig, dataset: Dataset, origin: Origin | None) -> Bundle | None:
     """The bundle in `--output`, if this very training has been finished there.
 
     Raises:
@@ -24,14 +26,26 @@ def finished_bundle(config: TrainConfig, dataset: Dataset) -> Bundle | None:
     if not (Path(config.output) / RECORD_NAME).is_file():
         return None
     bundle = Bundle.load(config.output)
-    asked = {**config.identity(), "dataset": dataset.fingerprint}
-    found = {**bundle.record["training"], "dataset": bundle.record["dataset"]["fingerprint"]}
+    if bundle.is_ensemble:
+        raise UsageError(f"--output {config.output} holds an ensemble; choose another folder")
+    training = bundle.record["training"]
+    asked = {**config.identity(), **_sources(dataset, origin)}
+    found = {
+        **training,
+        "dataset": bundle.record["dataset"]["fingerprint"],
+        "from_bundle": (training.get("origin") or {}).get("fingerprint"),
+    }
     _refuse_other(config.output, "the bundle of another training", found, asked)
     return bundle
 
 
-def check_output(config: TrainConfig, dataset: Dataset) -> None:
+def check_output(
+    config: TrainConfig, dataset: Dataset, origin: Origin | None
+) -> TrainingState | None:
     """Checks that an output folder without a bundle is free for this training.
+
+    Returns:
+        The state of the unfinished training that is to be resumed there, if any.
 
     Raises:
         UsageError: The folder holds something else, or an unfinished training that is not to be
@@ -53,13 +67,22 @@ def check_output(config: TrainConfig, dataset: Dataset) -> None:
                 f"--output {output} holds an unfinished training of {state.epochs_done} epochs; "
                 "go on with --resume, or choose another folder"
             )
-        asked = run_identity(config, dataset)
+        asked = run_identity(config, dataset, origin)
         _refuse_other(config.output, "a training with other settings", state.identity, asked)
+    return state
 
 
-def run_identity(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
+def run_identity(config: TrainConfig, dataset: Dataset, origin: Origin | None) -> dict[str, Any]:
     """What a continued training must share with its beginning."""
-    return {**config.resume_identity(), "dataset": dataset.fingerprint}
+    return {**config.resume_identity(), **_sources(dataset, origin)}
+
+
+def _sources(dataset: Dataset, origin: Origin | None) -> dict[str, Any]:
+    """What is trained on and what from, by fingerprint: it may lie elsewhere now."""
+    return {
+        "dataset": dataset.fingerprint,
+        "from_bundle": None if origin is None else origin.bundle.fingerprint,
+    }
 
 
 def _refuse_other(

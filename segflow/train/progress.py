@@ -31,14 +31,13 @@ class ProgressReporter(keras.callbacks.Callback):
         self._steps = steps
         self._recorder = recorder
         self._console = console
-        self._done_at_start = recorder.state.epochs_done * steps
-        self._epoch, self._began = 0, 0.0
+        self._epoch = 0
+        self._timed_from: tuple[int, float] | None = None
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Draws the bar, if there is a terminal to draw it on."""
-        self._began = time.monotonic()
         if self._console.is_terminal:
             self._bar = _bar(self._console)
             total = self._config.epochs * self._steps
@@ -51,25 +50,28 @@ class ProgressReporter(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Moves the bar."""
+        done = self._epoch * self._steps + batch + 1
+        if self._timed_from is None:  # the first step is slow: it is traced
+            self._timed_from = done, time.monotonic()
         if self._bar is None or logs is None:
             return
-        done = self._epoch * self._steps + batch + 1
         detail = (
             f"epoch {self._epoch + 1}/{self._config.epochs} step {batch + 1}/{self._steps} "
             f"loss {float(logs['loss']):.4f} val mIoU {_score(self._last_row)}"
         )
-        left = f"{self._seconds_left(done):.0f} s left"
-        self._bar.update(self._task, completed=done, detail=detail, left=left)
+        steps, left = self._left(done)
+        self._bar.update(self._task, completed=done, total=done + steps, detail=detail, left=left)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Prints a line where there is no bar."""
         row = self._last_row
         if self._bar is None and row is not None:
-            left = self._seconds_left((epoch + 1) * self._steps)
+            _, left = self._left((epoch + 1) * self._steps)
             self._console.print(
-                f"train: epoch {row.epoch} of {self._config.epochs}, loss {row.loss:.4f}, val loss "
-                f"{row.val_loss:.4f}, val mIoU {_score(row)}, {row.images_per_second:.1f} images/s"
-                + (f", {left:.0f} s left" if self._recorder.state.stopped is None else "")
+                f"train: epoch {row.epoch} of {self._config.epochs}, loss {row.loss:.4f}, "
+                f"val loss {row.val_loss:.4f}, val mIoU {_score(row)}, "
+                f"{row.images_per_second:.1f} images/s, input wait {row.input_wait:.0%}"
+                + (f", {left}" if left and self._recorder.state.stopped is None else "")
             )
 
     def close(self) -> None:
@@ -82,12 +84,20 @@ class ProgressReporter(keras.callbacks.Callback):
         rows = self._recorder.state.rows
         return rows[-1] if rows else None
 
-    def _seconds_left(self, done: int) -> float:
-        pace = (time.monotonic() - self._began) / max(1, done - self._done_at_start)
-        left = pace * (self._config.epochs * self._steps - done)
+    def _left(self, done: int) -> tuple[float, str]:
+        """How many steps are left, and how long they take, in words."""
+        steps = float(self._config.epochs * self._steps - done)
+        first, began = self._timed_from or (0, 0.0)
+        if done <= first:
+            return steps, ""
+        pace = (time.monotonic() - began) / (done - first)
         if self._config.max_minutes is None:
-            return left
-        return max(0.0, min(left, 60.0 * self._config.max_minutes - self._recorder.seconds))
+            return steps, f"{pace * steps:.0f} s left"
+        limit = max(0.0, 60.0 * self._config.max_minutes - self._recorder.seconds)
+        if pace * steps <= limit:
+            return steps, f"{pace * steps:.0f} s left"
+        steps = limit / pace
+        return steps, f"{limit:.0f} s left ({steps / self._steps:.1f} epochs)"
 
 
 def _bar(console: Console) -> Progress:

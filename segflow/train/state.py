@@ -22,6 +22,7 @@ class EpochRow:
         learning_rate: At the epoch's end.
         seconds: Time the epoch took with its validation.
         images_per_second: Training images over the time of the training steps alone.
+        input_wait: Share of that time, 0 to 1, in which the steps waited for their images.
     """
 
     epoch: int
@@ -33,6 +34,7 @@ class EpochRow:
     learning_rate: float
     seconds: float
     images_per_second: float
+    input_wait: float
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class TrainingState:
     def seconds(self) -> float:
         """Time of all finished epochs."""
         return sum(row.seconds for row in self.rows)
+
+    @property
+    def input_wait(self) -> float:
+        """Mean of the epochs' shares, by their time."""
+        return sum(row.input_wait * row.seconds for row in self.rows) / max(1e-9, self.seconds)
 
     @property
     def best_row(self) -> EpochRow | None:

@@ -15,8 +15,11 @@ from segflow.models.registry import find_architecture, normalisation
 from segflow.train.bundle import MODEL_NAME, write_record
 from segflow.train.class_weights import class_weights
 from segflow.train.config import TrainConfig, steps_per_epoch
+from segflow.train.diagnosis import overfitting
+from segflow.train.origin import Origin
 from segflow.train.output import STATE_FOLDER, check_output, finished_bundle
 from segflow.train.quiet import quiet_import
+from segflow.train.state import TrainingState
 
 if TYPE_CHECKING:
     from segflow.train.fitting import Fitted
@@ -44,16 +47,19 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     console = console or plain_console(stderr=True)
     dataset = Dataset.load(config.dataset)
     output = Path(config.output)
-    if finished_bundle(config, dataset) is not None:
+    origin = Origin.find(config, dataset)
+    if finished_bundle(config, dataset, origin) is not None:
         console.print(f"{output}: this training is finished; nothing left to do")
     else:
         _check_dataset(dataset, config)
         for line in dataset.warnings():
             console.print(line, highlight=False, markup=False)
-        check_output(config, dataset)
+        check_output(config, dataset, origin)
         with lock(output, STATE_FOLDER):
-            check_output(config, dataset)  # again: another training may have begun meanwhile
-            _train(config, dataset, console)
+            # Again: another training may have begun meanwhile.
+            state = check_output(config, dataset, origin)
+            _say_start(config, dataset, origin, state, console)
+            _train(config, dataset, origin, console)
     shutil.rmtree(output / STATE_FOLDER, ignore_errors=True)
     return output
 
@@ -68,14 +74,39 @@ def _check_dataset(dataset: Dataset, config: TrainConfig) -> None:
     dataset.check_shards(["train", "val"])
 
 
-def _train(config: TrainConfig, dataset: Dataset, console: Console) -> None:
+def _say_start(
+    config: TrainConfig,
+    dataset: Dataset,
+    origin: Origin | None,
+    state: TrainingState | None,
+    console: Console,
+) -> None:
+    """Says where the training begins, unless it is at the very start."""
+    if state is not None:
+        line = f"{config.output}: going on after epoch {state.epochs_done}"
+    elif origin is not None:
+        line = origin.describe(dataset)
+    elif config.resume:
+        line = f"{config.output}: nothing to resume; training from the start"
+    else:
+        return
+    console.print(line, highlight=False, markup=False)
+
+
+def _train(config: TrainConfig, dataset: Dataset, origin: Origin | None, console: Console) -> None:
     weights = class_weights(config.class_weights, dataset)
     with quiet_import():  # takes seconds, so it comes after all that can be checked without it
         from segflow.train.fitting import fit
-    _write_bundle(config, dataset, fit(config, dataset, weights, console))
+    fitted = fit(config, dataset, weights, origin, console)
+    _write_bundle(config, dataset, origin, fitted)
+    warning = overfitting(fitted.state.rows)
+    if warning is not None:
+        console.print(warning, highlight=False, markup=False)
 
 
-def _write_bundle(config: TrainConfig, dataset: Dataset, fitted: "Fitted") -> None:
+def _write_bundle(
+    config: TrainConfig, dataset: Dataset, origin: Origin | None, fitted: "Fitted"
+) -> None:
     """Scores the best weights on the validation split, writes the files, and commits them."""
     from segflow.train.scoring import score_split, write_examples
 
@@ -92,7 +123,7 @@ def _write_bundle(config: TrainConfig, dataset: Dataset, fitted: "Fitted") -> No
         output,
         dataset,
         architecture=_architecture(config, fitted),
-        training=_training(config, fitted),
+        training=_training(config, origin, fitted),
         scores={**found.summary, "split": split.name, "examples": split.examples},
         calibration=found.calibration,
     )
@@ -111,7 +142,7 @@ def _architecture(config: TrainConfig, fitted: "Fitted") -> dict[str, Any]:
     }
 
 
-def _training(config: TrainConfig, fitted: "Fitted") -> dict[str, Any]:
+def _training(config: TrainConfig, origin: Origin | None, fitted: "Fitted") -> dict[str, Any]:
     state = fitted.state
     return {
         **config.identity(),
@@ -119,4 +150,7 @@ def _training(config: TrainConfig, fitted: "Fitted") -> dict[str, Any]:
         "best_epoch": state.best_epoch,
         "stopped": state.stopped,
         "seconds": state.seconds,
+        "input_wait": state.input_wait,
+        "overfitting": overfitting(state.rows),
+        "origin": None if origin is None else origin.to_dict(),
     }

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from segflow import outputs
 from segflow.errors import UsageError
-from segflow.verify import bundle, dataset, evaluation, labels
+from segflow.verify import bundle, dataset, evaluation, labels, rates
 
 _CHECKS: dict[outputs.Kind, Callable[[Path], Iterator[str]]] = {
     outputs.DATASET: dataset.problems,
     outputs.BUNDLE: bundle.problems,
     outputs.EVALUATION: evaluation.problems,
     outputs.LABELS: labels.problems,
+    outputs.RATES: rates.problems,
 }
 
 
@@ -19,7 +20,7 @@ def verify(folder: Path | str) -> tuple[str, list[str]]:
     """Checks a committed output folder against its own records.
 
     Args:
-        folder: A dataset, model bundle, evaluation, or labels.
+        folder: A dataset, model bundle, evaluation, labels, or rate test.
 
     Returns:
         What kind of folder it is, and every problem found, one line each.

@@ -34,6 +34,12 @@ FLAGS = {
         **{"batch-size": "8", "devices": "auto", "resume": "False", "seed": "0"},
         **SHARED,
     },
+    "find-rate": {
+        **dict.fromkeys(("dataset", "output"), REQUIRED),
+        **{"lowest-rate": "1e-06", "highest-rate": "1.0", "rate-steps": "100"},
+        **{"loss": "ce+dice", "loss-options.focal-gamma": "2.0", "batch-size": "8"},
+        **SHARED,
+    },
     "evaluate": {
         **dict.fromkeys(("model", "output"), REQUIRED),
         **{"dataset": "none", "split": "val", "images": "none", "masks": "none"},

@@ -46,6 +46,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settle(model, pixels((45, 67), batch=4, seed=1))
         logits = model(image).numpy()
         assert logits.shape == (2, 45, 67, 5), variant
+        assert np.array_equal(logits, model(image, training=False)), variant  # the default
         assert logits.dtype == np.float32
         assert np.isfinite(logits).all()
         assert logits.std() > 1e-3, variant  # or all would agree with all

@@ -59,3 +59,12 @@ def test_a_reliability_diagram_names_its_lines_and_axes() -> None:
     texts = _texts(svg)
     assert {"before", "after", "confidence", "share of hits"} <= set(texts)
     assert not re.search(r"#[0-9a-f]{6}\b", svg)
+
+
+def test_a_rate_test_marks_its_suggestion() -> None:
+    rates = [1e-4, 1e-3, 1e-2, 0.1]
+    texts = _texts(plots.rate_test(rates, [2.0, 1.8, 1.0, 3.0], [2.0, 1.9, 1.4, 2.5], 1e-3))
+    assert {"batch", "smoothed", "suggested: 0.001", "learning rate", "1e-02"} <= set(texts)
+    assert not any(
+        text.startswith("suggested") for text in _texts(plots.rate_test([], [], [], None))
+    )

@@ -1,18 +1,22 @@
 """Run in a process of its own: trains, and kills itself at the n-th call of a function.
 
-Arguments: dataset, output, devices, `module:function`, n.
+Arguments: dataset, output, `module:function`, n, and settings of the training as JSON.
 """
 
 import importlib
+import json
 import os
 import signal
 import sys
+from typing import Any
 
 from segflow.train.trainer import train
+from tests.unit.train import backboned
 from tests.unit.train.datasets import small_config
 
 
-def main(dataset: str, output: str, devices: str, victim: str, calls: int) -> None:
+def main(dataset: str, output: str, victim: str, calls: int, settings: dict[str, Any]) -> None:
+    backboned.register()
     path, name = victim.split(":")
     module = importlib.import_module(path)
     owner = getattr(module, name.split(".")[0]) if "." in name else module
@@ -26,8 +30,8 @@ def main(dataset: str, output: str, devices: str, victim: str, calls: int) -> No
         return original(*args, **kwargs)
 
     setattr(owner, name, dying)
-    train(small_config(dataset, output, devices=devices, resume=True))
+    train(small_config(dataset, output, resume=True, **settings))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], int(sys.argv[5]))
+    main(*sys.argv[1:4], int(sys.argv[4]), json.loads(sys.argv[5]))

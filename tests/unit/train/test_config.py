@@ -8,34 +8,12 @@ from segflow.train.config import (
     TrainConfig,
     check_batch_size,
     parse_devices,
-    parse_loss,
     steps_per_epoch,
 )
 
 
 def config(**settings: object) -> TrainConfig:
     return TrainConfig(dataset="data", output="out", **settings)
-
-
-@pytest.mark.parametrize(
-    ("text", "terms"),
-    [
-        ("ce", ((1.0, "ce"),)),
-        ("ce+dice", ((1.0, "ce"), (1.0, "dice"))),
-        ("0.7*ce + 0.3*dice", ((0.7, "ce"), (0.3, "dice"))),
-        (".5*dice", ((0.5, "dice"),)),
-    ],
-)
-def test_a_loss_is_a_sum_with_factors(text, terms):
-    assert parse_loss(text) == terms
-
-
-@pytest.mark.parametrize(
-    "text", ["", "ce+", "mse", "ce*2", "ce-dice", "-1*ce", "1e3*ce", "CE", "ce+ce", "0*ce"]
-)
-def test_what_is_no_loss_is_refused(text):
-    with pytest.raises(UsageError, match="loss"):
-        parse_loss(text)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +46,15 @@ def test_what_is_no_devices_is_refused(text):
         {"max_minutes": -1.0},
         {"momentum": 1.5},
         {"weight_decay": -0.1},
+        {"accumulation": 0},
+        {"clip_norm": 0.0},
+        {"moving_average": 1.0},
+        {"backbone_rate_factor": -1.0},
+        {"freeze_backbone_epochs": -1},
+        {"fine_tune_learning_rate": 0.0},
+        {"fine_tune_learning_rate": 0.1},
+        {"freeze_backbone_epochs": 41},
+        {"xla": True, "devices": "cpu:2"},
         {"seed": -1},
     ],
 )

@@ -13,10 +13,21 @@ from segflow.train.devices import build_strategy
 from tests.requirements import ROOT
 
 
-def test_one_and_two_devices_give_equal_losses_metrics_and_weights():
+@pytest.fixture(scope="module")
+def results():
+    """What `replicas` found for one and two devices."""
     command = [sys.executable, "-m", "tests.unit.train.replicas"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    one, two = json.loads(result.stdout)
+    return json.loads(result.stdout)
+
+
+def _assert_close(found, expected):
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_one_and_two_devices_give_equal_losses_metrics_and_weights(results):
+    one, two = results["fit"]
     assert (one["replicas"], two["replicas"]) == (1, 2)
     assert one["history"]["loss"][0] > one["history"]["loss"][1]
     for key, values in one["history"].items():
@@ -24,7 +35,41 @@ def test_one_and_two_devices_give_equal_losses_metrics_and_weights():
     for key, value in one["scores"].items():
         np.testing.assert_allclose(two["scores"][key], value, rtol=1e-6, err_msg=key)
     np.testing.assert_array_equal(two["confusion"], one["confusion"])
-    np.testing.assert_allclose(two["kernel"], one["kernel"], atol=1e-6)
+    _assert_close(two["weights"], one["weights"])
+
+
+def test_they_also_do_with_synchronised_batch_norm(results):
+    """After a step at a rate of 1, weights differ by the gradient, statistics by the batch's."""
+    one, two = results["normalised"]
+    np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-6)
+    _assert_close(two["weights"], one["weights"])
+    changes = zip(one["before"], one["weights"], strict=True)
+    assert all(np.abs(np.subtract(a, b)).max() for a, b in changes)
+
+
+@pytest.mark.parametrize("devices", [0, 1])
+@pytest.mark.parametrize("fault", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_on_one_replica_changes_nothing_on_any(results, fault, devices):
+    found = results["spoilt"][devices][fault]
+    assert found["fault"] == fault
+    before, after = found["states"]
+    assert after == before
+
+
+@pytest.mark.parametrize("devices", [0, 1])
+def test_loss_scaling_skips_a_gradient_that_overflows_and_the_training_goes_on(results, devices):
+    found = results["spoilt"][devices]["scaled gradient"]
+    assert found["fault"] is None
+    before, after = found["states"]
+    changed = {path for path in before if before[path] != after[path]}
+    assert {path.split("/")[-1] for path in changed} == {
+        "dynamic_scale",
+        "step_counter",
+        "moving_mean",
+        "moving_variance",
+    }
+    (scale,) = (path for path in changed if path.endswith("dynamic_scale"))
+    np.testing.assert_array_equal(after[scale], np.divide(before[scale], 2))
 
 
 def test_more_gpus_than_there_are_is_a_usage_error():

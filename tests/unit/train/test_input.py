@@ -15,7 +15,12 @@ from segflow.errors import UsageError
 from segflow.label_map import LabelClass, LabelMap
 from segflow.train import input as train_input
 from segflow.train.config import AugmentationConfig, TrainConfig
-from segflow.train.input import evaluation_batches, stored_examples, training_batches
+from segflow.train.input import (
+    evaluation_batches,
+    stored_examples,
+    training_batches,
+    training_keys,
+)
 from tests.unit.train.datasets import LABELS, SIZE, write_dataset
 
 PLAIN = AugmentationConfig(enabled=False)
@@ -191,3 +196,22 @@ def test_a_shard_with_fewer_examples_than_listed_is_refused(dataset_folder):
     short = dataclasses.replace(dataset, splits={**dataset.splits, "val": split})
     with pytest.raises(tf.errors.FailedPreconditionError, match="6 elements"):
         list(stored_examples(short, "val"))
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "class_balanced"])
+def test_a_batch_s_keys_are_those_of_its_examples(dataset, sampling):
+    """Known by their pixels, which are stored once each."""
+    key_of = {
+        image.tobytes(): key.decode()
+        for image, _, key in stored_examples(dataset, "train").as_numpy_iterator()
+    }
+    config = _config(dataset.folder, augmentation=PLAIN, sampling=sampling, seed=3)
+    found = [
+        [key_of[image.tobytes()] for image in images] for images, _ in _batches(dataset, config)
+    ]
+    steps = len(found) // config.epochs
+    assert found == [
+        training_keys(dataset, config, epoch, batch)
+        for epoch in range(config.epochs)
+        for batch in range(steps)
+    ]

@@ -1,4 +1,4 @@
-"""The streaming confusion matrix against `segflow.scores`."""
+"""The streaming confusion matrix against `segflow.scores`, and against counting by hand."""
 
 import numpy as np
 import pytest
@@ -35,6 +35,27 @@ def test_it_sums_batches_exactly(seeds):
     expected = scores.summarize(total, "abc")
     assert float(result["mean_iou"]) == pytest.approx(expected["mean_iou"], abs=1e-6)
     assert float(result["pixel_accuracy"]) == pytest.approx(expected["pixel_accuracy"], abs=1e-6)
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_it_counts_pixel_by_pixel(seed):
+    truth, logits = _draw(seed, batch=3)
+    truth[1] = IGNORE
+    metric = ConfusionMatrix(CLASSES, IGNORE)
+    metric.update_state(truth, logits, np.array([2.0, 2.0, 0.0], np.float32))
+    expected = np.zeros((CLASSES, CLASSES), np.int64)
+    for t, pixel in zip(truth[:2].ravel(), logits[:2].reshape(-1, CLASSES), strict=True):
+        if t != IGNORE:
+            expected[t, max(range(CLASSES), key=lambda c, p=pixel: p[c])] += 1
+    np.testing.assert_array_equal(metric.numpy(), expected)
+    ious = []
+    for c in range(CLASSES):
+        union = expected[c].sum() + expected[:, c].sum() - expected[c, c]
+        ious += [expected[c, c] / union] if union else []
+    assert float(metric.result()["mean_iou"]) == pytest.approx(np.mean(ious), abs=1e-6)
+    right = np.trace(expected) / expected.sum()
+    assert float(metric.result()["pixel_accuracy"]) == pytest.approx(right, abs=1e-6)
 
 
 def test_a_class_in_neither_truth_nor_prediction_is_left_out_of_the_mean():

@@ -25,8 +25,8 @@ def config(dataset_folder, tmp_path):
 
 
 def _interrupt(config: TrainConfig, dataset: Dataset) -> None:
-    row = EpochRow(1, 1.0, 0.1, 1.0, 0.1, 0.5, 0.001, 1.0, 1.0)
-    state = TrainingState(run_identity(config, dataset)).with_row(row)
+    row = EpochRow(1, 1.0, 0.1, 1.0, 0.1, 0.5, 0.001, 1.0, 1.0, 0.0)
+    state = TrainingState(run_identity(config, dataset, None)).with_row(row)
     checkpoint.save(f"{config.output}/{STATE_FOLDER}", Checkpoint(state, [], [], []))
 
 
@@ -34,8 +34,8 @@ def _interrupt(config: TrainConfig, dataset: Dataset) -> None:
 def test_a_new_folder_and_one_left_in_the_first_epoch_are_free(config, dataset, tmp_path, names):
     for name in names:
         (tmp_path / "out" / name).mkdir(parents=True)
-    assert finished_bundle(config, dataset) is None
-    check_output(config, dataset)
+    assert finished_bundle(config, dataset, None) is None
+    check_output(config, dataset, None)
     assert storage.names_in(tmp_path / "out") == names
 
 
@@ -44,25 +44,25 @@ def test_foreign_content_is_refused(config, dataset, tmp_path, name):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).touch()
     with pytest.raises(UsageError, match=f"holds '{name}'.*new or empty folder"):
-        check_output(config, dataset)
+        check_output(config, dataset, None)
     assert storage.names_in(tmp_path / "out") == [name]
 
 
 def test_a_file_is_refused(config, dataset, tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(UsageError, match="is a file"):
-        check_output(config, dataset)
+        check_output(config, dataset, None)
 
 
 def test_an_unfinished_training_wants_resume(config, dataset):
     _interrupt(config, dataset)
     with pytest.raises(UsageError, match="unfinished training of 1 epochs; go on with --resume"):
-        check_output(config, dataset)
-    check_output(dataclasses.replace(config, resume=True, max_minutes=5.0), dataset)
+        check_output(config, dataset, None)
+    check_output(dataclasses.replace(config, resume=True, max_minutes=5.0), dataset, None)
 
 
 def test_an_unfinished_training_of_other_settings_is_refused(config, dataset):
     _interrupt(config, dataset)
     other = dataclasses.replace(config, resume=True, learning_rate=0.5)
     with pytest.raises(UsageError, match=r"other settings: learning_rate is 0\.\d+ there and 0.5"):
-        check_output(other, dataset)
+        check_output(other, dataset, None)

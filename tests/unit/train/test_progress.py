@@ -9,7 +9,7 @@ from segflow.train.config import TrainConfig
 from segflow.train.progress import ProgressReporter
 from segflow.train.state import EpochRow, TrainingState
 
-ROW = EpochRow(1, 1.25, 0.2, 1.5, 0.375, 0.8, 0.001, 2.5, 30.0)
+ROW = EpochRow(1, 1.25, 0.2, 1.5, 0.375, 0.8, 0.001, 2.5, 30.0, 0.125)
 
 
 def _run(terminal: bool, row: EpochRow = ROW, max_minutes: float | None = None) -> str:
@@ -35,6 +35,7 @@ def test_a_log_gets_one_line_an_epoch():
     assert len(lines) == 1
     assert lines[0].startswith(
         "train: epoch 1 of 2, loss 1.2500, val loss 1.5000, val mIoU 0.3750, 30.0 images/s, "
+        "input wait 12%, "
     )
     assert lines[0].endswith(" s left")
 
@@ -46,9 +47,9 @@ def test_a_terminal_gets_a_bar_with_epoch_step_loss_and_score():
 
 
 def test_an_undefined_score_is_a_dash():
-    row = EpochRow(1, 1.25, 0.2, 1.5, None, None, 0.001, 2.5, 30.0)
+    row = EpochRow(1, 1.25, 0.2, 1.5, None, None, 0.001, 2.5, 30.0, 0.125)
     assert "val mIoU -," in _run(terminal=False, row=row)
 
 
 def test_the_time_limit_bounds_the_time_left():
-    assert _run(terminal=False, max_minutes=0.5).endswith(", 0 s left\n")
+    assert _run(terminal=False, max_minutes=0.5).endswith(", 0 s left (0.0 epochs)\n")

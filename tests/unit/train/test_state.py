@@ -12,7 +12,7 @@ from segflow.train.state import EpochRow, TrainingState
 
 
 def row(epoch: int, mean_iou: float | None) -> EpochRow:
-    return EpochRow(epoch, 1.0 / 3, 0.2, 0.7, mean_iou, 0.8, 0.001, 2.5, 30.0)
+    return EpochRow(epoch, 1.0 / 3, 0.2, 0.7, mean_iou, 0.8, 0.001, 2.5, 30.0, 0.1)
 
 
 def state(*mean_ious: float | None) -> TrainingState:
@@ -57,6 +57,7 @@ def test_history_is_a_row_per_epoch_with_empty_fields_for_what_is_undefined():
         "learning_rate",
         "seconds",
         "images_per_second",
+        "input_wait",
     ]
 
 

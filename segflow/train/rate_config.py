@@ -1,0 +1,37 @@
+"""What `segflow find-rate` can be told."""
+
+from dataclasses import dataclass
+
+from segflow.errors import UsageError
+from segflow.train.config import TrainConfig
+
+_LEAST_STEPS = 10  # fewer make no curve
+
+
+@dataclass(frozen=True)
+class FindRateConfig(TrainConfig):
+    """Looks for a learning rate: trains briefly while it rises, plots the loss.
+
+    Takes the flags of 'segflow train'; those of rate and length do not count.
+    """
+
+    lowest_rate: float = 1e-6
+    """Learning rate of the first step."""
+
+    highest_rate: float = 1.0
+    """Learning rate of the last step, unless the loss grows far beyond its lowest before."""
+
+    rate_steps: int = 100
+    """Steps from the lowest rate to the highest, each higher by the same factor."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.lowest_rate < self.highest_rate < float("inf"):
+            raise UsageError(
+                "--lowest-rate and --highest-rate must be above 0 and rise, found "
+                f"{self.lowest_rate} and {self.highest_rate}"
+            )
+        if self.rate_steps < _LEAST_STEPS:
+            raise UsageError(
+                f"--rate-steps must be at least {_LEAST_STEPS}, found {self.rate_steps}"
+            )
