@@ -36,6 +36,7 @@ SETTINGS = {
     },
     "frozen": {"freeze_backbone_epochs": 2, "fine_tune_learning_rate": 0.01},
     "frozen adamw": {"optimizer": "adamw", "freeze_backbone_epochs": 2, "weight_decay": 0.1},
+    "frozen and accumulated": {"freeze_backbone_epochs": 2, "accumulation": 2},
 }
 every_setting = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 
