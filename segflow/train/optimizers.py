@@ -145,7 +145,7 @@ class Adam(_Exact, keras.optimizers.Adam):
         **settings: Those of the base classes.
     """
 
-    def __init__(self, frozen_updates: float, **settings: Any) -> None:
+    def __init__(self, frozen_updates: int, **settings: Any) -> None:
         super().__init__(**settings)
         self._frozen_updates = frozen_updates
 
@@ -178,9 +178,8 @@ def build_optimizer(
         steps_per_epoch: Batches of an epoch.
         rate_factor: What the learning rate of a variable is multiplied by.
     """
-    updates_per_epoch = steps_per_epoch / config.accumulation
     settings: dict[str, Any] = {
-        "learning_rate": Schedule(config, updates_per_epoch),
+        "learning_rate": Schedule(config, steps_per_epoch / config.accumulation),
         "rate_factor": rate_factor,
         "decay": 0.0 if config.optimizer == "adam" else config.weight_decay,
         "clip": config.clip_norm,
@@ -190,4 +189,5 @@ def build_optimizer(
     }
     if config.optimizer == "sgd":
         return SGD(momentum=config.momentum, nesterov=True, **settings)
-    return Adam(frozen_updates=config.freeze_backbone_epochs * updates_per_epoch, **settings)
+    frozen = config.freeze_backbone_epochs * steps_per_epoch // config.accumulation
+    return Adam(frozen_updates=frozen, **settings)

@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-_SMOOTHING = 0.9  # share of the running mean that stays at each step
+import numpy as np
+
+_SMOOTHING = 0.8  # weight of a batch's neighbour in a mean around it
 _GROWTH = 4.0  # the loss over its lowest at which a test ends
 _MARGIN = 10.0  # between the rate of the lowest loss and the one to train with
 
@@ -29,14 +31,13 @@ class RangeTest:
 
     @property
     def smoothed(self) -> tuple[float, ...]:
-        """A running mean of the losses in which a step counts 0.9 times as much as the next."""
-        total = weight = 0.0
-        means = []
-        for loss in self.losses:
-            total = _SMOOTHING * total + loss
-            weight = _SMOOTHING * weight + 1.0
-            means.append(total / weight)
-        return tuple(means)
+        """Means around each batch; one that is i batches away has the weight 0.8^i.
+
+        Means over the past alone would lag behind, and show the lowest loss at too high a rate.
+        """
+        places = np.arange(len(self.losses))
+        weights = _SMOOTHING ** np.abs(places[:, None] - places)
+        return tuple((weights @ self.losses / weights.sum(axis=1)).tolist())
 
     @property
     def has_grown(self) -> bool:

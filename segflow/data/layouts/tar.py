@@ -83,8 +83,8 @@ def _each(archive: tarfile.TarFile, problems: list[str]) -> Iterator[Member]:
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         problems.append(
-            f"the archive is cut off or broken: no member and no end at byte {archive.offset}; what "
-            "lies before it is used"
+            f"the archive is cut off or broken: no member and no end at byte {archive.offset}; "
+            "what lies before it is used"
         )
 
 

@@ -36,6 +36,7 @@ SETTINGS = {
     },
     "frozen": {"freeze_backbone_epochs": 2, "fine_tune_learning_rate": 0.01},
     "frozen adamw": {"optimizer": "adamw", "freeze_backbone_epochs": 2, "weight_decay": 0.1},
+    "frozen and accumulated": {"freeze_backbone_epochs": 2, "accumulation": 2},
 }
 every_setting = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 
@@ -68,10 +69,11 @@ class Run:
     """An optimiser on two layers, the first of which may be frozen for a while."""
 
     config: TrainConfig
+    steps: int = STEPS
     layers: list[keras.Layer] = field(default_factory=layers)
 
     def __post_init__(self) -> None:
-        self.optimizer = build_optimizer(self.config, STEPS, factor)
+        self.optimizer = build_optimizer(self.config, self.steps, factor)
         self.optimizer.build(self.variables)
 
     @property
@@ -181,10 +183,8 @@ def test_a_short_gradient_is_not_clipped():
 
 
 def test_accumulated_batches_are_one_larger_batch():
-    small, large = Run(make(accumulation=2)), Run(make(batch_size=16))
-    small.config, gradients = make(accumulation=2), draw_gradients()
-    large.optimizer = build_optimizer(large.config, STEPS // 2, factor)
-    large.optimizer.build(large.variables)
+    small, large = Run(make(accumulation=2)), Run(make(batch_size=16), steps=STEPS // 2)
+    gradients = draw_gradients()
     for number, step in enumerate(gradients):
         small.step(number, step)
     for pair in zip(gradients[::2], gradients[1::2], strict=True):
