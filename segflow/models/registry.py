@@ -98,13 +98,6 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             parameters={"filters": 128, **_encoder("mobilenet_v2")},
         ),
         Architecture(
-            name="pspnet",
-            builder="segflow.models.pspnet:build_pspnet",
-            paper="Zhao et al. 2017, https://arxiv.org/abs/1612.01105",
-            description="dilated backbone and a pyramid of means over parts of the image",
-            parameters={"filters": 256, "output_stride": 16, **_encoder("mobilenet_v2")},
-        ),
-        Architecture(
             name="lraspp",
             builder="segflow.models.lraspp:build_lraspp",
             paper="Howard et al. 2019, https://arxiv.org/abs/1905.02244",

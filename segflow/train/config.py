@@ -82,7 +82,7 @@ class TrainConfig:
     """Folder of the model bundle; it must be new, empty, or hold this very training."""
 
     architecture: str = "unet"
-    """unet, segnet, deeplab_v3, deeplab_v3_plus, fpn, pspnet, lraspp, segformer, or a function of
+    """unet, segnet, deeplab_v3, deeplab_v3_plus, fpn, lraspp, segformer, or a function of
     your own that returns a Keras model: package.module:function (docs/models.md)."""
 
     backbone: str | None = None
@@ -105,7 +105,7 @@ class TrainConfig:
     with a backbone."""
 
     output_stride: Literal[8, 16] | None = None
-    """Stride of the coarsest features of deeplab_v3, deeplab_v3_plus and pspnet; none: 16."""
+    """Stride of the coarsest features of deeplab_v3 and deeplab_v3_plus; none: 16."""
 
     upsampling: Literal["transposed", "bilinear"] | None = None
     """How the decoder of unet enlarges: by convolution or interpolation; none: transposed."""

@@ -23,7 +23,6 @@ _VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "deeplab_v3": ("deeplab_v3", {**_LIGHT, "filters": 32, "output_stride": 8}),
     "deeplab_v3_plus": ("deeplab_v3_plus", {**_LIGHT, "filters": 32}),
     "fpn": ("fpn", {**_LIGHT, "filters": 32}),
-    "pspnet": ("pspnet", {**_LIGHT, "filters": 32, "output_stride": 8}),
     "lraspp": ("lraspp", {"backbone": "mobilenet_v3_small", "filters": 32}),
     "segformer": ("segformer", {"filters": 16}),
 }
@@ -49,6 +48,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert logits.dtype == np.float32
         assert np.isfinite(logits).all()
         assert logits.std() > 1e-3, variant  # or all would agree with all
+        head = model.get_layer("classify")
+        assert (type(head), head.kernel_size) == (keras.layers.Conv2D, (1, 1))
+        assert model.get_layer("logits").output is model.output
         model.save(folder / f"{variant}.keras")
         np.savez(folder / f"{variant}.npz", pixels=image, logits=logits)
     return folder
@@ -73,20 +75,18 @@ def test_a_bare_load_model_gives_equal_logits_under(backend, tolerance, saved):
     assert done.stdout == f"backend {backend}, {len(_VARIANTS)} models\n"
 
 
-@pytest.mark.parametrize("variant", _VARIANTS)
-def test_the_head_is_one_layer_and_computes_in_32_bits(variant):
+@pytest.mark.parametrize("variant", ["unet", "segnet", "unet_mobilenet", "segformer"])
+def test_the_head_computes_in_32_bits(variant):
     name, parameters = _VARIANTS[variant]
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = build_model(name, (33, 64), 7, parameters)
     finally:
         keras.config.set_dtype_policy("float32")
-    head = model.get_layer("classify")
-    assert isinstance(head, keras.layers.Conv2D)
-    assert (head.kernel_size, head.filters, head.compute_dtype) == ((1, 1), 7, "float32")
+    assert model.get_layer("classify").compute_dtype == "float32"
+    assert model.get_layer("classify").input.dtype == "bfloat16"
     assert model.output.dtype == "float32"
     assert model.output_shape == (None, 33, 64, 7)
-    assert model.get_layer("logits").output is model.output
 
 
 @pytest.mark.parametrize(
