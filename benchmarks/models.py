@@ -25,6 +25,8 @@ from segflow.train.quiet import quiet_import
 with quiet_import():
     import keras
     import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")  # the profiler calls what TensorFlow deprecates
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2 as freeze,
     )
@@ -113,7 +115,8 @@ def table(costs: dict[tuple[str, str], Cost], size: int) -> str:
         "",
         f"{origin()}. Made by `python -m benchmarks.models`: images of {size}x{size}, "
         f"{_CLASSES} classes, the defaults of each architecture, float32 on TensorFlow, batches "
-        f"of {_BATCH}. Multiply-adds are half of what TensorFlow's profiler counts as operations.",
+        f"of {_BATCH}. Multiply-adds are half of what TensorFlow's profiler counts as operations, "
+        "for one image; TensorFlow pads for atrous convolutions, and that is counted too.",
         "",
         "| architecture | backbone | parameters, M | multiply-adds, G | file, MB | images/s |",
         "|---|---|---:|---:|---:|---:|",

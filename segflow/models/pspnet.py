@@ -5,7 +5,9 @@ auxiliary loss is left out.
 """
 
 import keras
-from keras import layers, ops
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
 
 from segflow.models.blocks import convolution, fuse
 from segflow.models.encoder import encode
@@ -56,7 +58,21 @@ def _level(x: keras.KerasTensor, bins: int) -> keras.KerasTensor:
     """Means over bins x bins parts of the image, at the size of `x` again."""
     height, width, channels = x.shape[1:]
     name = f"pyramid_{bins}"
-    mean = layers.AdaptiveAveragePooling2D(bins, name=f"{name}_mean")(x)
+    # Not Keras's AdaptiveAveragePooling2D: 3.15.1 fails in graphs where a part has all the rows.
+    mean = ops.einsum("ph,bhwc->bpwc", part_means(height, bins), x)
+    mean = ops.einsum("qw,bpwc->bpqc", part_means(width, bins), mean)
     mean = convolution(mean, max(channels // len(BINS), 1), name, kernel_size=1)
     # Not `layers.Resizing`: called without `training`, it has all behind it train.
     return ops.image.resize(mean, (height, width), "bilinear", data_format="channels_last")
+
+
+def part_means(size: int, bins: int) -> NDArray[np.float32]:
+    """The matrix [bins, size] that takes the means of `bins` parts, as equal as can be.
+
+    Parts overlap by one where `bins` does not divide `size`, as in other implementations.
+    """
+    matrix = np.zeros((bins, size), np.float32)
+    for part in range(bins):
+        first, last = part * size // bins, -(-(part + 1) * size // bins)
+        matrix[part, first:last] = 1 / (last - first)
+    return matrix

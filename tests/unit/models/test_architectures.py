@@ -50,6 +50,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert logits.dtype == np.float32
         assert np.isfinite(logits).all()
         assert logits.std() > 1e-3, variant  # or all would agree with all
+        head = model.get_layer("classify")
+        assert (type(head), head.kernel_size) == (keras.layers.Conv2D, (1, 1))
+        assert model.get_layer("logits").output is model.output
         model.save(folder / f"{variant}.keras")
         np.savez(folder / f"{variant}.npz", pixels=image, logits=logits)
     return folder
@@ -74,20 +77,18 @@ def test_a_bare_load_model_gives_equal_logits_under(backend, tolerance, saved):
     assert done.stdout == f"backend {backend}, {len(_VARIANTS)} models\n"
 
 
-@pytest.mark.parametrize("variant", _VARIANTS)
-def test_the_head_is_one_layer_and_computes_in_32_bits(variant):
+@pytest.mark.parametrize("variant", ["unet", "segnet", "unet_mobilenet", "segformer"])
+def test_the_head_computes_in_32_bits(variant):
     name, parameters = _VARIANTS[variant]
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = build_model(name, (33, 64), 7, parameters)
     finally:
         keras.config.set_dtype_policy("float32")
-    head = model.get_layer("classify")
-    assert isinstance(head, keras.layers.Conv2D)
-    assert (head.kernel_size, head.filters, head.compute_dtype) == ((1, 1), 7, "float32")
+    assert model.get_layer("classify").compute_dtype == "float32"
+    assert model.get_layer("classify").input.dtype == "bfloat16"
     assert model.output.dtype == "float32"
     assert model.output_shape == (None, 33, 64, 7)
-    assert model.get_layer("logits").output is model.output
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_parameters_are_completed():
         ("unet", {"output_stride": 8}, r"--output-stride is not for --architecture unet, .*depth"),
         ("segnet", {"backbone": "resnet50"}, r"--backbone is not for .* takes --filters, --depth$"),
         (f"{HERE}:good", {"filters": 3}, r"takes no such flags"),
-        ("pspnet", {"output_stride": 4}, r"--output-stride must be 8 or 16, found 4"),
+        ("deeplab_v3", {"output_stride": 4}, r"--output-stride must be 8 or 16, found 4"),
         ("unet", {"upsampling": "cubic"}, r"must be transposed or bilinear, found cubic"),
         ("fpn", {"backbone": "none"}, r"fpn needs a backbone, such as --backbone mobilenet_v2"),
         ("fpn", {"backbone": "vgg"}, r"no backbone 'vgg'"),
