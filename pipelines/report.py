@@ -13,7 +13,7 @@ from segflow.errors import UsageError
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """(Re)draws the HTML report of any output folder, or one page that compares model bundles."""
+    """(Re)draws the report of any output folder, or a page that compares models."""
 
     folder: Annotated[
         tuple[str, ...],
@@ -21,7 +21,7 @@ class ReportConfig:
         tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(required)"),
     ]
     """A dataset, model bundle, evaluation, or labels; or several model bundles."""
-    output: str | None = None
+    output: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """HTML file to write the comparison of several bundles to; a folder's own report lies in it."""
 
     def __post_init__(self) -> None:

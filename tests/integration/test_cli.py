@@ -89,7 +89,8 @@ def test_help_shows_each_flag_with_its_default(command, columns, capsys, monkeyp
         ending = "(required)" if default is REQUIRED else f"(default: {default})"
         assert ending in described[name]
         assert len(described[name].removesuffix(ending)) > 15
-    assert [line for line in page.splitlines() if len(line) > columns] == []
+    _usage, *lines = page.splitlines()  # tyro leaves that to the terminal
+    assert [line for line in lines if len(line) > columns] == []
 
 
 @pytest.mark.parametrize("command", ["ingest", "evaluate", "label"])

@@ -13,7 +13,7 @@ from segflow.data.command import ingest
 from segflow.data.config import IngestConfig
 from segflow.dataset import Dataset
 from segflow.drawing import LABEL_MAP, DrawnDataset, draw_collection, draw_dataset
-from segflow.models.unet import build_unet
+from segflow.models.registry import build_model
 from tests.bundles import write_bundle
 from tests.integration.commands import segflow
 from tests.integration.outputs import contents
@@ -56,7 +56,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw_collection(folder / "images", pictures=24)
     keras.utils.set_random_seed(0)
     size = (64, 96)
-    model = build_unet(image_size=size, num_classes=LABEL_MAP.num_classes, filters=4, depth=2)
+    model = build_model("unet", size, LABEL_MAP.num_classes, {"filters": 4, "depth": 2})
     write_bundle(folder / "model", LABEL_MAP, size, model=model)
     return folder
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from segflow.models.ensemble import build_ensemble, build_likelihoods
 from segflow.models.probabilities import at_size
-from segflow.models.unet import build_unet
+from segflow.models.registry import build_model
 from tests.unit.models import averages
 
 SIZE = (20, 24)
@@ -66,7 +66,7 @@ def test_logits_are_finite_where_all_members_rule_a_class_out(members):
 
 def test_it_is_saved_as_one_model_that_bare_keras_loads(tmp_path: Path):
     """Also of members of one architecture, whose layers have equal names; in a bare process."""
-    members = [build_unet(image_size=size, num_classes=3, filters=2, depth=1) for size in SIZES[:2]]
+    members = [build_model("unet", size, 3, {"filters": 2, "depth": 1}) for size in SIZES[:2]]
     ensemble = build_ensemble(members, (0.5, 0.5), SIZE)
     nested = build_ensemble([ensemble, averages.tiny_model(0, SIZES[2])], (0.9, 0.1), SIZE)
     pixels = averages.noise(SIZE)

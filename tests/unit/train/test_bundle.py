@@ -13,7 +13,7 @@ import pytest
 from segflow import scores, storage
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
-from segflow.models.unet import build_unet
+from segflow.models.registry import build_model
 from segflow.train.bundle import Bundle, write_record
 
 
@@ -21,7 +21,7 @@ from segflow.train.bundle import Bundle, write_record
 def original(dataset_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundles") / "model"
     folder.mkdir()
-    build_unet(image_size=(16, 24), num_classes=3, filters=2, depth=1).save(folder / "model.keras")
+    build_model("unet", (16, 24), 3, {"filters": 2, "depth": 1}).save(folder / "model.keras")
     dataset = Dataset.load(dataset_folder)
     summary = scores.summarize(np.eye(3, dtype=np.int64), dataset.label_map.names)
     write_record(
