@@ -15,10 +15,10 @@ def precision(name: str) -> Iterator[None]:
 
     GPUs follow Keras's dtype policy: layers that are made as float32, such as the logits, stay so.
 
-    CPUs get bfloat16 by TensorFlow's rewrite of the graph for oneDNN: a step of a U-Net (16
-    filters, 240 x 320) took 1.9 s by it, 2.7 s by Keras's policy, 5.3 s in float32, and its
-    gradients were the nearer ones to float32's. It casts around the costly operations alone and
-    leaves batch norm and losses in float32; but the values of the logits are rounded too.
+    CPUs get bfloat16 by TensorFlow's rewrite of the graph for oneDNN: it casts around the costly
+    operations alone, leaves batch norm and losses in float32, and its logits and gradients are
+    nearer to float32's than those of Keras's policy (`benchmarks/precision.py`, which also times
+    both). The values of the logits are rounded, though; under the policy they would not be.
     """
     if name == "mixed_bfloat16" and not tf.config.list_logical_devices("GPU"):
         with _onednn_bfloat16():
