@@ -169,8 +169,8 @@ def _refuse_copies(connection: duckdb.DuckDBPyConnection) -> None:
         "ORDER BY count(DISTINCT split) DESC, min(key) LIMIT 1"
     ).fetchall()
     raise UsageError(
-        f"--duplicates fail: {counts['images']} images in {_sets(counts['sets'])} are copies of each "
-        f"other, {_sets(counts['across_splits'])} in more than one split; the first: "
+        f"--duplicates fail: {counts['images']} images in {_sets(counts['sets'])} are copies of "
+        f"each other, {_sets(counts['across_splits'])} in more than one split; the first: "
         f"{' and '.join(names)}; give --duplicates drop to leave all but one out, or keep"
     )
 
