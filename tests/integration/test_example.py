@@ -139,6 +139,41 @@ def test_an_example_out_of_a_pack(pairs, tmp_path):
     assert all(remake(dataset, f"pairs/{number}", 1).is_equal for number in range(4))
 
 
+def test_what_most_annotators_chose_is_stored_and_made_again(pairs, tmp_path):
+    masks = [np.full((16, 24), 0, np.uint8), np.full((16, 24), 1, np.uint8), scene(1)[1]]
+    for number in range(4):
+        for voter, mask in enumerate(masks):
+            Image.fromarray(mask).save(pairs.masks / f"pair-{number}_by{voter}.png")
+        (pairs.masks / f"pair-{number}.png").unlink()
+    stacked = np.stack(masks)
+    most = np.full((16, 24), LABELS.ignore_id, np.uint8)  # 0, 1 and 2, or ignored: a tie
+    for class_id in (0, 1):
+        most[(stacked == class_id).sum(0) == 2] = class_id
+
+    places = {"layout": "paired", "mask_pattern": r"(.+)_by\d", "annotators": "majority"}
+    dataset = _ingest(pairs, tmp_path / "dataset", **places)
+
+    for row in rows_of(dataset.folder, "index"):
+        again = remake(dataset, row["key"], row["variant"])
+        assert again.is_equal
+        assert len(row["mask_uris"]) == 3
+        if row["variant"] == 0:
+            assert np.array_equal(_pixels(again.stored.mask), most)
+
+    Image.fromarray(masks[0]).save(pairs.masks / "pair-0_by2.png")
+    assert not remake(dataset, "pair-0", 0).is_equal
+
+
+def test_annotators_are_for_layouts_where_an_image_may_have_several_masks(tmp_path):
+    root = tmp_path / "voc"
+    for folder in ("JPEGImages", "SegmentationClass"):
+        (root / folder).mkdir(parents=True)
+    config = {"images": str(root), "masks": None, "layout": "voc", "annotators": "first"}
+
+    with pytest.raises(UsageError, match="--annotators first: expected layout paired or manifest"):
+        _ingest(Pairs(tmp_path / "drawn"), tmp_path / "dataset", **config)
+
+
 def test_a_source_that_is_another_now(pairs, tmp_path, capfd):
     dataset = _ingest(pairs, tmp_path / "dataset")
     words = (dataset.folder, "--key=pair-1", f"--output={tmp_path / 'again'}")

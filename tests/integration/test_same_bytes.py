@@ -11,6 +11,7 @@ import pytest
 from segflow.data.augment_config import AugmentationConfig
 from segflow.data.command import ingest
 from segflow.data.config import IngestConfig
+from segflow.data.tiles import TileConfig
 from segflow.dataset import Dataset
 from segflow.drawing import LABEL_MAP, DrawnDataset, draw_collection, draw_dataset
 from segflow.models.registry import build_model
@@ -39,7 +40,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> DrawnDataset:
     return draw_dataset(tmp_path_factory.mktemp("pairs"), examples=60, size=(64, 80))
 
 
-@pytest.fixture(scope="module", params=["stretch", "letterbox"])
+@pytest.fixture(
+    scope="module",
+    params=["stretch", "letterbox", "tile", pytest.param("crop", marks=pytest.mark.slow)],
+)
 def resize(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -108,7 +112,8 @@ def _ingest(pairs: DrawnDataset, resize: str, output: Path, runner: Sequence[str
         images=str(pairs.images),
         masks=str(pairs.masks),
         label_map=str(pairs.label_map),
-        image_size="48x80",
+        image_size="48x60",
+        tile=TileConfig(overlap=8, edge="shift"),
         resize=resize,  # type: ignore[arg-type]
         augment_copies=2,
         augmentation=AugmentationConfig(preset="strong"),
@@ -118,8 +123,13 @@ def _ingest(pairs: DrawnDataset, resize: str, output: Path, runner: Sequence[str
     )
     dataset = ingest(config, runner)
     assert dataset.splits["train"].examples == 3 * dataset.splits["train"].sources
+    assert (dataset.record["inputs"]["accepted"] < _sources(dataset)) == (resize == "tile")
     assert dataset.record["inputs"]["rejected"] == len(pairs.broken)
     return dataset
+
+
+def _sources(dataset: Dataset) -> int:
+    return sum(split.sources for split in dataset.splits.values())
 
 
 def _label(collection: Path, output: Path, flags: Sequence[str]) -> dict[str, str]:

@@ -163,6 +163,21 @@ def test_a_shard_outside_the_folder_is_refused(folder, name):
         Dataset.load(folder)
 
 
+def test_a_shard_that_is_a_link_out_of_the_folder_is_refused(folder, tmp_path):
+    name = Dataset.load(folder).splits["train"].shards[0].file
+    (folder / name).rename(folder / "elsewhere")
+    (folder / name).symlink_to("elsewhere")
+    linked = tmp_path / "linked"
+    linked.symlink_to(folder)
+    Dataset.load(linked)  # a link to the folder, and links within it, are no harm
+
+    (folder / name).unlink()
+    (folder / name).symlink_to("/etc/passwd")
+
+    with pytest.raises(UsageError, match="lies outside the folder"):
+        Dataset.load(folder)
+
+
 def test_shards_must_add_up_to_the_examples(folder):
     _edit(folder, "splits", "train", "examples", value=5)
     with pytest.raises(UsageError, match="shards of 'train' do not add up"):

@@ -3,7 +3,7 @@
 import itertools
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from segflow.data.layouts.base import Role, SourceFile, SourcePaths
@@ -50,20 +50,24 @@ class Tar:
 
 def _samples(pack: Listed, archive: tarfile.TarFile) -> Iterator[SourceFile]:
     problems: list[str] = []
+    have_masks = False
     members = (member for member in _each(archive, problems) if not member.isdir())
     for stem, group in itertools.groupby(members, lambda member: _split_name(member.name)[0]):
         sample = [member for member in group if _is_image(_split_name(member.name)[1])]
         masks = _masks([_split_name(member.name)[1] for member in sample])
-        # Only behind the last sample can it be known that the archive ends too early.
-        is_cut = bool(problems) and not 0 < len(masks) < len(sample)
         for member in sample:
             role: Role = "mask" if _split_name(member.name)[1] in masks else "image"
-            file = _listed(pack, member, f"{pack.key}/{stem.lstrip('/')}")
-            if is_cut and file.code is None:
-                why = "cut off: the archive ends in the midst of this sample"
-                file = replace(file, code=RejectCode.UNREADABLE, message=why)
-            yield SourceFile(role, file, file.key, split_of(pack))
-    yield from (broken(pack, problem) for problem in problems)
+            key = f"{pack.key}/{stem.lstrip('/')}"
+            yield SourceFile(role, _listed(pack, member, key), key, split_of(pack))
+        # Whether the archive ends too early is known behind the last sample only.
+        if problems and sample and have_masks and not masks:
+            why = "cut off: the archive ends before it"
+            refused = Listed(pack.path, key, 0, pack.mtime_ns, RejectCode.UNREADABLE, why)
+            yield SourceFile("mask", refused, key, split_of(pack))
+        have_masks = have_masks or bool(masks)
+    for problem in problems:
+        why = f"the archive is cut off or broken: {problem}; what lies before it is used"
+        yield broken(pack, why)
 
 
 def _each(archive: tarfile.TarFile, problems: list[str]) -> Iterator[Member]:
@@ -76,16 +80,13 @@ def _each(archive: tarfile.TarFile, problems: list[str]) -> Iterator[Member]:
             archive.members = []  # type: ignore[attr-defined]
             yield member
     except tarfile.TarError as error:
-        problems.append(f"the archive is cut off or broken: {error}; what lies before it is used")
+        problems.append(str(error))
         return
     # `tarfile` passes over a damaged header, and all behind it, in silence.
     assert archive.fileobj is not None
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        problems.append(
-            f"the archive is cut off or broken: no member and no end at byte {archive.offset}; "
-            "what lies before it is used"
-        )
+        problems.append(f"no member and no end at byte {archive.offset}")
 
 
 def _split_name(name: str) -> tuple[str, str]:

@@ -121,7 +121,7 @@ def test_copies_are_refused_where_they_are_not_to_be(tmp_path):
     }
 
     with pytest.raises(
-        UsageError, match=r"4 images in 2 sets .* 1 sets in more .*d \(val\) and c \(train\)"
+        UsageError, match=r"4 images in 2 sets .* 1 set in more .*d \(val\) and c \(train\)"
     ):
         _plan(tmp_path / "run", images, duplicates="fail")
     _plan(tmp_path / "kept", images, duplicates="keep")

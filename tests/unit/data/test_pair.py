@@ -77,6 +77,12 @@ def test_different_sizes_are_refused_with_both(tmp_path):
     assert "6x16" in str(error)
 
 
+def test_a_mask_of_another_size_is_that_whatever_it_holds(tmp_path):
+    error = _refused(_write(tmp_path, encode(photo(), "PNG"), encode(photo(10, 10), "PNG")))
+
+    assert error.code == RejectCode.SIZE_MISMATCH
+
+
 def test_a_turn_of_the_image_alone_is_a_mismatch_of_sizes(tmp_path):
     turned = encode(photo(), "JPEG", exif=oriented(6))
 

@@ -15,6 +15,7 @@ import pytest
 from segflow.data import packs
 from segflow.data.config import DecodeLimits
 from segflow.data.layouts import SourcePaths, find_layout
+from segflow.data.layouts.tar import Tar
 from segflow.data.pair import read_source
 from segflow.data.records import Record, encode_example, write_frame
 from segflow.errors import RejectCode, RejectError, UsageError
@@ -161,6 +162,26 @@ def test_a_cut_archive_does_not_pass_for_a_shorter_one(tmp_path, cut):
     assert _read(tar)["p/", "image"] == "unreadable"
 
 
+@pytest.mark.parametrize(
+    ("cut", "cut_off"),
+    [(4096, []), (3584, []), (3200, ["p/b"]), (3072, ["p/b"]), (2600, ["p/b"]), (1024, [])],
+    ids=["behind all", "in a mask", "in its header", "before it", "in an image", "in the first"],
+)
+def test_a_mask_before_which_an_archive_ends_is_told_from_none(tmp_path, cut, cut_off):
+    names = ("a.jpg", "a.png", "b.jpg", "b.png")  # each takes 1024 bytes
+    tar = _tar(tmp_path / "p.tar", {name: name.encode() * 80 for name in names})
+    tar.write_bytes(tar.read_bytes()[:cut])
+
+    found = list(Tar().sources(SourcePaths(str(tar))))
+
+    (rest,) = (source.file for source in found if source.key == "p/")
+    assert rest.message.startswith("the archive is cut off or broken: ")
+    masks = {source.key: source.file for source in found if source.role == "mask"}
+    assert [key for key, file in masks.items() if file.code == RejectCode.UNREADABLE] == cut_off
+    for key in cut_off:
+        assert masks[key].message == "cut off: the archive ends before it"
+
+
 def test_a_compressed_archive_is_refused_with_advice(tmp_path):
     with tarfile.open(tmp_path / "p.tar", "w:gz") as archive:
         archive.addfile(tarfile.TarInfo("a.jpg"))
@@ -277,7 +298,7 @@ def test_threads_that_want_one_column_decode_it_once(tmp_path, monkeypatch):
     opened = []
     real = pq.ParquetFile
     monkeypatch.setattr(
-        packs.pq, "ParquetFile",
+        pq, "ParquetFile",
         lambda *args, **kwargs: (opened.append(1), time.sleep(0.02), real(*args, **kwargs))[2],
     )  # fmt: skip
 

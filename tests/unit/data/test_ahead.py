@@ -1,0 +1,206 @@
+"""Examples made in a decoder process, rows sent ahead: the same examples, the right file blamed."""
+
+import errno
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from segflow.data import contained
+from segflow.data.ahead import make_ahead
+from segflow.data.augment_config import AugmentationConfig
+from segflow.data.config import DecodeLimits, ExampleConfig, IngestConfig
+from segflow.data.making import Made, Recipe, make
+from segflow.data.tiles import TileConfig
+from segflow.errors import RejectError
+from segflow.label_map import LabelClass, LabelMap
+from tests.requirements import ROOT
+from tests.unit.data.pictures import encode, photo
+
+LABELS = LabelMap((LabelClass(0, "a", (1, 2, 3)), LabelClass(1, "b", raw_ids=(1, 5))), 9, "labels")
+CONFIG = ExampleConfig(image_size="8x8", limits=DecodeLimits(decode_seconds=5))
+TILES = ExampleConfig(
+    image_size="8x8",
+    resize="tile",
+    tile=TileConfig(overlap=2),
+    augmentation=AugmentationConfig(preset="light"),
+)
+Outcome = list[Made] | str
+
+
+@pytest.fixture
+def ill(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Decoders that fall ill of files that begin with certain words, see tests/faults."""
+    contained.close()
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "faults"))
+    yield
+    contained.close()
+
+
+def _rows(root: Path, count: int) -> list[dict]:
+    rows = []
+    for number in range(count):
+        image, mask = root / f"{number}.png", root / f"{number}-mask.png"
+        image.write_bytes(encode(photo(20 + number, 30), "PNG"))
+        ids = (np.indices((20 + number, 30)).sum(0) % 2).astype(np.uint8)
+        mask.write_bytes(encode(ids, "PNG"))
+        rows.append({"key": str(number), "image_uri": str(image), "mask_uri": str(mask)})
+    return rows
+
+
+def _alone(rows: list[dict], copies: int, recipe: Recipe) -> list[Outcome]:
+    """What `make` says of each row, in this process."""
+    outcomes: list[Outcome] = []
+    for row in rows:
+        try:
+            outcomes.append(list(make(row, copies, recipe)))
+        except RejectError as error:
+            outcomes.append(f"{error.code}: {error}")
+    return outcomes
+
+
+def _ahead(rows: list[dict], copies: int, recipe: Recipe) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for row, (found, examples) in zip(rows, make_ahead(rows, copies, recipe), strict=True):
+        assert found is row
+        try:
+            outcomes.append(list(examples))
+        except RejectError as error:
+            outcomes.append(f"{error.code}: {error}")
+    return outcomes
+
+
+@pytest.mark.parametrize(("config", "copies"), [(CONFIG, 0), (TILES, 2)], ids=["whole", "tiles"])
+def test_examples_are_those_made_without_containment(tmp_path, config, copies):
+    rows = _rows(tmp_path, 11)
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    (tmp_path / "7-mask.png").write_bytes(encode(np.full((27, 30), 77, np.uint8), "PNG"))
+    (tmp_path / "10.png").unlink()
+    recipe = Recipe(config, LABELS, hashes=True)
+
+    outcomes = _ahead(rows, copies, recipe)
+
+    assert outcomes == _alone(rows, copies, recipe)
+    codes = [str(o).partition(":")[0] for o in outcomes if isinstance(o, str)]
+    assert codes == ["unreadable", "unknown_label", "unreadable"]
+
+
+def test_a_row_longer_than_a_pipe_is_no_obstacle(tmp_path):
+    rows = _rows(tmp_path, 6)
+    for row in rows[1::2]:
+        row["annotation"] = json.dumps({"kind": "panoptic", "segments": {"1": 0}, "x": "x" * 10**6})
+
+    assert _ahead(rows, 0, Recipe(CONFIG, LABELS)) == _alone(rows, 0, Recipe(CONFIG, LABELS))
+
+
+_BAD = {b"CRASH": "decoder_crash: {}: the decoder died of SIGSEGV"}
+_BAD[b"RAISE"] = "decoder_crash: {}: the decoder failed: AttributeError"
+
+
+@pytest.mark.parametrize("bad", [(0,), (1,), (2, 3), (7,), (0, 4, 8)], ids=str)
+@pytest.mark.timeout(120)
+def test_a_file_that_the_decoder_dies_of_is_blamed_and_no_other(tmp_path, ill, bad):
+    rows = _rows(tmp_path, 9)
+    recipe = Recipe(CONFIG, LABELS)
+    expected = _alone(rows, 0, recipe)
+    causes = itertools.cycle(itertools.product(_BAD, ("image", "mask")))
+    for number, (word, what) in zip(bad, causes, strict=False):
+        Path(rows[number][f"{what}_uri"]).write_bytes(word)
+        expected[number] = _BAD[word].format(what)
+
+    outcomes = _ahead(rows, 0, recipe)
+
+    for number in bad:
+        assert str(outcomes[number]).startswith(str(expected[number]))
+        outcomes[number] = expected[number]
+    assert outcomes == expected
+
+
+@pytest.mark.timeout(60)
+def test_a_file_that_hangs_the_decoder_is_blamed_and_no_other(tmp_path, ill):
+    rows = _rows(tmp_path, 6)
+    Path(rows[2]["mask_uri"]).write_bytes(b"HANG")
+    recipe = Recipe(ExampleConfig(image_size="8x8", limits=DecodeLimits(decode_seconds=2)), LABELS)
+
+    outcomes = _ahead(rows, 0, recipe)
+
+    assert str(outcomes.pop(2)).startswith("decoder_timeout: mask: decoding took longer than 2 s")
+    assert outcomes == _alone(rows[:2] + rows[3:], 0, recipe)
+
+
+def test_a_decoder_killed_from_outside_costs_nothing_though_some_examples_have_come(tmp_path):
+    rows = _rows(tmp_path, 3)
+    recipe = Recipe(TILES, LABELS)
+    made: list[Made] = []
+
+    for _, examples in make_ahead(rows, 1, recipe):
+        for number, example in enumerate(examples):
+            made.append(example)
+            if number == 5:
+                for child in psutil.Process().children():
+                    child.kill()
+
+    assert made == [m for row in rows for m in make(row, 1, recipe)]
+
+
+def test_storage_that_fails_is_no_fault_of_the_file(tmp_path):
+    rows = _rows(tmp_path, 3)
+    rows[1]["image_uri"] = "/proc/self/mem"  # a file that cannot be read at its beginning
+
+    stream = make_ahead(rows, 0, Recipe(CONFIG, LABELS))
+    assert len(list(next(stream)[1])) == 1
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        list(next(stream)[1])
+    assert caught.value.errno == errno.EIO
+    assert len(list(next(stream)[1])) == 1
+
+
+def test_a_mistake_of_ours_is_not_blamed_on_a_file(tmp_path):
+    (row,) = _rows(tmp_path, 1)
+    del row["mask_uri"]
+
+    with pytest.raises(RuntimeError, match=r"(?s)a decoder process failed:.*KeyError: 'mask_uri'"):
+        _ahead([row], 0, Recipe(CONFIG, LABELS))
+
+
+def test_a_decoder_is_used_again_unless_it_was_left_at_work(tmp_path):
+    rows, recipe = _rows(tmp_path, 12), Recipe(CONFIG, LABELS)
+    contained.close()
+    others = set(psutil.Process().children())
+
+    def started() -> set[psutil.Process]:
+        return set(psutil.Process().children()) - others
+
+    _ahead(rows, 0, recipe)
+    first = started()
+    assert len(first) == 1
+    _ahead(rows, 0, Recipe(TILES, LABELS))
+    assert started() == first
+
+    stream = make_ahead(rows, 0, recipe)
+    next(next(stream)[1])
+    assert started() == first
+    stream.close()
+
+    assert started() == set()
+
+
+def test_a_recipe_comes_through_as_it_was():
+    config = IngestConfig(
+        **{"images": "a", "output": "b", "image_size": "8x8", "resize": "letterbox"},
+        **{"value_range": "1,99", "tile": TileConfig(edge="drop"), "augment_copies": 2},
+        augmentation=AugmentationConfig(preset="aerial"),
+        limits=DecodeLimits(max_pixels=1000),
+    )
+    plain = LabelClass(1, "b", raw_names=("z",)), LabelClass(0, "a", (1, 2, 3))
+    labels = LabelMap(plain[::-1], 9, "x", (7,), ((9, 9, 9),), ("n",), 128)
+
+    read = Recipe.from_dict(json.loads(json.dumps(Recipe(config, labels, hashes=True).to_dict())))
+
+    same = {name: getattr(config, name) for name in ExampleConfig.__dataclass_fields__}
+    assert read == Recipe(ExampleConfig(**same), labels, hashes=True)
+    assert read.label_map.source == "x"
