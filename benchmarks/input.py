@@ -30,7 +30,8 @@ from segflow.data.command import ingest
 from segflow.data.config import IngestConfig
 from segflow.dataset import Dataset
 from segflow.drawing import LABEL_MAP, draw_dataset
-from segflow.train.config import AugmentationConfig, TrainConfig
+from segflow.train.augment_config import AugmentationConfig
+from segflow.train.config import TrainConfig
 from segflow.train.input import training_batches
 
 _SIZE, _BATCH = 256, 16

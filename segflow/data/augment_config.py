@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from segflow.data.ranges import require_range
 from segflow.errors import UsageError
+from segflow.ranges import require_range
 
 Preset = Literal["none", "light", "strong", "aerial", "medical"]
 

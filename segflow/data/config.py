@@ -9,11 +9,11 @@ from typing import Any, Literal
 from segflow import storage
 from segflow.data.augment_config import AugmentationConfig
 from segflow.data.patterns import parse_mask_pattern
-from segflow.data.ranges import require_range
 from segflow.data.reading import ReadingConfig
 from segflow.data.splits import parse_group_pattern
 from segflow.data.tiles import TileConfig
 from segflow.errors import UsageError
+from segflow.ranges import require_range
 
 ResizePolicy = Literal["stretch", "letterbox", "crop", "tile"]
 MaskResize = Literal["nearest", "majority"]

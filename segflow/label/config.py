@@ -6,8 +6,8 @@ from typing import Any
 from segflow import storage
 from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import MaskFormat
-from segflow.data.ranges import require_range
 from segflow.errors import UsageError
+from segflow.ranges import require_range
 from segflow.train.bundle import Tta
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from segflow.train.config import AugmentationConfig
+from segflow.train.augment_config import AugmentationConfig
 
 _DRAWS = 10
 

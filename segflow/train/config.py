@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from segflow.errors import UsageError
 from segflow.models.registry import model_parameters
+from segflow.ranges import require, require_range
+from segflow.train.augment_config import AugmentationConfig
 from segflow.train.loss_config import LossConfig, parse_loss
 from segflow.train.schedule_config import ScheduleConfig
 
@@ -28,54 +30,6 @@ _MODEL_SETTINGS = (
 )
 
 _DEVICES = re.compile(r"auto|(cpu|gpu):([1-9]\d*)")
-
-
-@dataclass(frozen=True)
-class AugmentationConfig:
-    """Random changes to training examples, drawn anew in every epoch.
-
-    Image and mask move together; what comes from outside the image is ignored by the loss.
-    """
-
-    enabled: bool = True
-    """Whether training examples are changed at all."""
-
-    flip_horizontal: float = 0.5
-    """Probability of mirroring left and right, 0 to 1."""
-
-    flip_vertical: float = 0.0
-    """Probability of mirroring top and bottom, 0 to 1; for views from above, 0.5."""
-
-    rotation: float = 10.0
-    """Largest rotation to either side, in degrees."""
-
-    zoom: tuple[float, float] = (0.8, 1.25)
-    """Smallest and largest magnification, of a random part; 1 leaves the size as it is."""
-
-    brightness: float = 0.15
-    """Largest shift of brightness to either side, as a fraction of the range 0-255."""
-
-    contrast: float = 0.2
-    """Largest change of contrast to either side, as a fraction of the contrast."""
-
-    saturation: float = 0.2
-    """Largest change of saturation to either side, as a fraction of the saturation."""
-
-    hue: float = 0.02
-    """Largest shift of hue to either side, as a fraction of the colour circle."""
-
-    def __post_init__(self) -> None:
-        for name in ("flip_horizontal", "flip_vertical", "brightness"):
-            _check_range(f"augmentation.{name}", getattr(self, name), 0.0, 1.0)
-        for name in ("contrast", "saturation"):
-            _check_range(f"augmentation.{name}", getattr(self, name), 0.0, 0.99)
-        _check_range("augmentation.hue", self.hue, 0.0, 0.5)
-        _check_range("augmentation.rotation", self.rotation, 0.0, 180.0)
-        if not 0.05 <= self.zoom[0] <= self.zoom[1] <= 20.0:
-            raise UsageError(
-                "--augmentation.zoom must be a smaller and a larger factor between 0.05 and 20, "
-                f"found {self.zoom[0]} {self.zoom[1]}"
-            )
 
 
 @dataclass(frozen=True)
@@ -207,24 +161,29 @@ class TrainConfig:
         _, devices = parse_devices(self.devices)
         check_xla(self.xla, devices)
         for name in ("filters", "depth", "epochs", "batch_size", "patience", "accumulation"):
-            _check_positive(name, getattr(self, name), least=1)
+            self._check_positive(name, least=1)
         model_parameters(self.architecture, self._given_parameters)
         check_batch_size(self.batch_size, devices or 1)  # auto is settled once it is known
         for name in ("learning_rate", "fine_tune_learning_rate", "clip_norm", "max_minutes"):
-            _check_positive(name, getattr(self, name))
-        _check_range("freeze_backbone_epochs", self.freeze_backbone_epochs, 0, self.epochs)
+            self._check_positive(name)
+        require_range("--freeze-backbone-epochs", self.freeze_backbone_epochs, 0, self.epochs)
         if self.fine_tune_learning_rate is not None and not self.freeze_backbone_epochs:
             raise UsageError(
                 "--fine-tune-learning-rate is for the epochs after --freeze-backbone-epochs, which "
                 "is 0; set that too, or --learning-rate alone"
             )
-        _check_range("backbone_rate_factor", self.backbone_rate_factor, 0.0, 1000.0)
+        require_range("--backbone-rate-factor", self.backbone_rate_factor, 0.0, 1000.0)
         if self.moving_average is not None:
-            _check_range("moving_average", self.moving_average, 0.0, 0.999999)
+            require_range("--moving-average", self.moving_average, 0.0, 0.999999)
         self._check_warmup()
-        _check_range("momentum", self.momentum, 0.0, 1.0)
-        _check_range("weight_decay", self.weight_decay, 0.0, 1.0)
-        _check_range("seed", self.seed, 0, 2**31 - 1)
+        require_range("--momentum", self.momentum, 0.0, 1.0)
+        require_range("--weight-decay", self.weight_decay, 0.0, 1.0)
+        require_range("--seed", self.seed, 0, 2**31 - 1)
+
+    def _check_positive(self, name: str, least: float = 0) -> None:
+        value = getattr(self, name)
+        sound = value is None or (value > 0 and value >= least)
+        require(f"--{name.replace('_', '-')}", value, sound, "positive")
 
     def _check_warmup(self) -> None:
         before = self.freeze_backbone_epochs + self.schedule_options.warmup_epochs
@@ -305,13 +264,3 @@ def steps_per_epoch(examples: int, batch_size: int) -> int:
             f"set --batch-size to at most {examples}"
         )
     return examples // batch_size
-
-
-def _check_positive(name: str, value: float | None, least: float = 0) -> None:
-    if value is not None and not (value > 0 and value >= least):
-        raise UsageError(f"--{name.replace('_', '-')} must be positive, found {value}")
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise UsageError(f"--{name.replace('_', '-')} must be {low} to {high}, found {value}")

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from segflow.errors import UsageError
+from segflow.ranges import require
 
 LOSS_NAMES = (
     "ce",
@@ -43,18 +44,20 @@ class LossConfig:
     """Of focal_tversky: classes far from right count more the larger this is; 1 is tversky."""
 
     def __post_init__(self) -> None:
-        _check("label-smoothing", self.label_smoothing, 0.0 <= self.label_smoothing < 1.0, "[0, 1)")
-        _check("ohem-fraction", self.ohem_fraction, 0.0 < self.ohem_fraction <= 1.0, "(0, 1]")
+        self._require("label_smoothing", 0.0 <= self.label_smoothing < 1.0, "[0, 1)")
+        self._require("ohem_fraction", 0.0 < self.ohem_fraction <= 1.0, "(0, 1]")
         for name in ("focal_gamma", "tversky_alpha", "tversky_beta"):
-            value = getattr(self, name)
-            _check(name.replace("_", "-"), value, 0.0 <= value <= 100.0, "[0, 100]")
-        gamma = self.focal_tversky_gamma
-        _check("focal-tversky-gamma", gamma, 1.0 <= gamma <= 100.0, "[1, 100]")
+            self._require(name, 0.0 <= getattr(self, name) <= 100.0, "[0, 100]")
+        self._require("focal_tversky_gamma", 1.0 <= self.focal_tversky_gamma <= 100.0, "[1, 100]")
         if not self.tversky_alpha + self.tversky_beta:
             raise UsageError(
                 "--loss-options.tversky-alpha and --loss-options.tversky-beta are both 0, so that "
                 "no mistake would cost anything; raise one of them"
             )
+
+    def _require(self, name: str, sound: bool, interval: str) -> None:
+        flag = f"--loss-options.{name.replace('_', '-')}"
+        require(flag, getattr(self, name), sound, f"in {interval}")
 
 
 def parse_loss(text: str) -> tuple[tuple[float, str], ...]:
@@ -79,8 +82,3 @@ def parse_loss(text: str) -> tuple[tuple[float, str], ...]:
     if len(set(names)) < len(names) or not all(factor for factor, _ in terms):
         raise UsageError(f"--loss {text!r}: each loss must stand once, with a factor above 0")
     return tuple(terms)
-
-
-def _check(name: str, value: float, sound: bool, expected: str) -> None:
-    if not sound:
-        raise UsageError(f"--loss-options.{name} must be in {expected}, found {value}")

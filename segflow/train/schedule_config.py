@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from segflow.errors import UsageError
+from segflow.ranges import require
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,11 @@ class ScheduleConfig:
     """Of polynomial: the rate is the share of the epochs still to come, to this power."""
 
     def __post_init__(self) -> None:
-        _check("warmup-epochs", self.warmup_epochs, 0.0 <= self.warmup_epochs < 1e6, "from 0")
-        _check("step-epochs", self.step_epochs, 0.0 < self.step_epochs < 1e6, "above 0")
-        _check("step-factor", self.step_factor, 0.0 < self.step_factor <= 1.0, "in (0, 1]")
-        _check("power", self.power, 0.0 < self.power <= 100.0, "in (0, 100]")
+        self._require("warmup_epochs", 0.0 <= self.warmup_epochs < 1e6, "from 0")
+        self._require("step_epochs", 0.0 < self.step_epochs < 1e6, "above 0")
+        self._require("step_factor", 0.0 < self.step_factor <= 1.0, "in (0, 1]")
+        self._require("power", 0.0 < self.power <= 100.0, "in (0, 100]")
 
-
-def _check(name: str, value: float, sound: bool, expected: str) -> None:
-    if not sound:
-        raise UsageError(f"--schedule-options.{name} must be {expected}, found {value}")
+    def _require(self, name: str, sound: bool, expected: str) -> None:
+        flag = f"--schedule-options.{name.replace('_', '-')}"
+        require(flag, getattr(self, name), sound, expected)

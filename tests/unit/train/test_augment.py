@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from segflow.train.augment import augment
-from segflow.train.config import AugmentationConfig
+from segflow.train.augment_config import AugmentationConfig
 
 IGNORE = 255
 COLOURLESS = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}

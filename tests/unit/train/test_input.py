@@ -14,7 +14,8 @@ from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.label_map import LabelClass, LabelMap
 from segflow.train import input as train_input
-from segflow.train.config import AugmentationConfig, TrainConfig
+from segflow.train.augment_config import AugmentationConfig
+from segflow.train.config import TrainConfig
 from segflow.train.input import (
     evaluation_batches,
     stored_examples,

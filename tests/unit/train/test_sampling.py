@@ -9,7 +9,8 @@ import pytest
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.label_map import LabelClass, LabelMap
-from segflow.train.config import AugmentationConfig, TrainConfig
+from segflow.train.augment_config import AugmentationConfig
+from segflow.train.config import TrainConfig
 from segflow.train.input import stored_examples, training_batches
 from segflow.train.sampling import class_balanced_shares
 from tests.unit.train.datasets import LABELS, write_dataset
