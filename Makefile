@@ -36,17 +36,19 @@ format: install  ## let ruff repair what it can
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
-bench: install  ## measure memory, ingest, containment, and training's input
+bench: install  ## measure memory, ingest, containment, and training
 	$(PY) -m benchmarks.memory $(ARGS)
 	$(PY) -m benchmarks.ingest $(ARGS)
 	$(PY) -m benchmarks.containment $(ARGS)
 	$(PY) -m benchmarks.input $(ARGS)
+	$(PY) -m benchmarks.training $(ARGS)
 
 bench-quick: install  ## the same on small numbers, to see that it runs
 	$(PY) -m benchmarks.memory --quick $(ARGS)
 	$(PY) -m benchmarks.ingest --quick $(ARGS)
 	$(PY) -m benchmarks.containment --quick $(ARGS)
 	$(PY) -m benchmarks.input --quick $(ARGS)
+	$(PY) -m benchmarks.training --quick $(ARGS)
 
 full: install  ## the long proofs: kills, fuzzing, huge files; writes docs/results/full.md
 	.ci/full
