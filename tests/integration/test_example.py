@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 import segflow
-from segflow.data import augment, pair
+from segflow.data import augment
 from segflow.data.augment_config import AugmentationConfig
 from segflow.data.command import ingest
 from segflow.data.config import IngestConfig
@@ -219,16 +219,6 @@ def test_a_row_of_another_version_is_refused(dataset):
     for changed in ({"augmentation": '{"swirl":3}'}, {"augmentation": "{"}):
         with pytest.raises(UsageError, match="made by another version of segflow"):
             segflow.remake_example(dataset, row | changed)
-
-
-def test_copies_are_made_of_the_pair_once_resized(pairs, tmp_path, monkeypatch):
-    resized = []
-    resize = pair.resize_pair
-    monkeypatch.setattr(pair, "resize_pair", lambda *a: resized.append(1) or resize(*a))
-
-    _ingest(pairs, tmp_path / "dataset")
-
-    assert len(resized) == 4
 
 
 def _pixels(data: bytes) -> np.ndarray[Any, Any]:

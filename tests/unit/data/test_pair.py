@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from segflow.data import pair as pairs
 from segflow.data.augment_config import PRESETS, AugmentationConfig
 from segflow.data.config import ExampleConfig
 from segflow.data.masks import decode_raw_mask
@@ -191,6 +192,15 @@ def test_an_example_holds_what_it_says():
 
 def test_at_equal_size_the_mask_is_stored_as_it_was():
     assert np.array_equal(decode_raw_mask(_example(_pair()).record.mask, LIMITS), MASK)
+
+
+def test_copies_are_made_of_the_pair_once_resized(monkeypatch):
+    resized, resize = [], pairs.resize_pair
+    monkeypatch.setattr(pairs, "resize_pair", lambda *a: resized.append(1) or resize(*a))
+
+    made = list(make_examples(_pair(), "key", "a", 3, _config(), LABELS))
+
+    assert (len(made), len(resized)) == (4, 1)
 
 
 def test_16_bit_ids_are_stored_in_16_bits():

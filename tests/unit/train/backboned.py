@@ -14,7 +14,7 @@ def register() -> None:
         registry.ARCHITECTURES["unet"],
         name="tiny",
         builder="tests.unit.train.backboned:build",
-        parameters=("filters",),
+        parameters={"filters": 4},
     )
     registry.ARCHITECTURES = {**registry.ARCHITECTURES, "tiny": entry}
 

@@ -32,6 +32,7 @@ PUBLISH = "segflow.storage:publish"
 EVERYTHING = {
     "devices": "cpu:1",
     "architecture": "tiny",
+    "depth": None,
     "freeze_backbone_epochs": 2,
     "fine_tune_learning_rate": 0.002,
     "moving_average": 0.5,

@@ -84,7 +84,14 @@ def test_the_record_says_how_it_was_made(bundle, config):
     training = bundle.record["training"]
     assert {**training, **config.identity()} == training
     assert (training["epochs_run"], training["stopped"]) == (4, "epochs")
-    assert bundle.record["architecture"]["parameters"] == {"filters": 4, "depth": 2}
+    assert bundle.record["architecture"]["parameters"] == {
+        "filters": 4,
+        "depth": 2,
+        "upsampling": "transposed",
+        "backbone": "none",
+        "backbone_alpha": None,
+        "weights": "none",
+    }
     assert bundle.record["architecture"]["weights"] == bundle.load_model().count_params()
     assert bundle.record["architecture"]["flops"] > 2 * 16 * 24 * 3 * 9 * 4  # its first layer's
     ranks = pq.read_table(bundle.folder / "examples.parquet").column("rank").to_pylist()

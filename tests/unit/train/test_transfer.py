@@ -40,7 +40,9 @@ def two_classes(tmp_path_factory):
 
 def _train(dataset, output, **settings) -> tuple[Bundle, str]:
     text = io.StringIO()
-    config = small_config(dataset, output, **{"architecture": "tiny", "epochs": 2, **settings})
+    if "architecture" not in settings:
+        settings |= {"architecture": "tiny", "depth": None}
+    config = small_config(dataset, output, **{"epochs": 2, **settings})
     return Bundle.load(train(config, Console(file=text, width=300))), text.getvalue()
 
 
