@@ -33,7 +33,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         self._per_epoch = updates_per_epoch
         self._frozen = config.freeze_backbone_epochs * updates_per_epoch
         self._warmup = self._options.warmup_epochs * updates_per_epoch
-        self._decay = config.epochs * updates_per_epoch - self._frozen - self._warmup
+        left = config.epochs * updates_per_epoch - self._frozen - self._warmup
+        self._decay = left or 1.0  # frozen to the end: no update is left, but the rate is asked for
 
     def __call__(self, step: Any) -> Any:
         """The rate, float32 [], of the update after `step` others."""

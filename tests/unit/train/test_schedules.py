@@ -56,6 +56,12 @@ def test_after_warmup_the_curve_takes_what_is_left():
     assert rates("cosine", [60, 100], warmup_epochs=2) == pytest.approx([0.005, 0], abs=1e-9)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "polynomial", "step"])
+def test_a_training_that_is_frozen_to_the_end_has_a_rate_there_too(schedule):
+    found = rates(schedule, [0, 99, 100], freeze_backbone_epochs=10)
+    assert found == pytest.approx([0.01] * 3)
+
+
 @pytest.mark.parametrize(("fine_tuning", "second"), [(0.002, 0.002), (None, 0.01)])
 def test_frozen_epochs_have_their_rate_and_the_schedule_begins_after_them(fine_tuning, second):
     found = rates(
