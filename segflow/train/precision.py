@@ -1,12 +1,17 @@
 """Numbers inside a model, and batch norm over all devices, without touching the architectures."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
 
 _ONEDNN_BFLOAT16 = "auto_mixed_precision_onednn_bfloat16"
+# The rewrite would also sum in bfloat16, and 8 bits lose most of a sum over pixels: batch norm's
+# moments and the gradients of biases. It reads this variable whenever it rewrites a graph.
+_NEVER_REWRITTEN = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_INFERLIST_REMOVE"
+_SUMS = "Mean,SquaredDifference,Square,Sum,Rsqrt,BiasAdd,BiasAddGrad"
 
 
 @contextlib.contextmanager
@@ -15,10 +20,11 @@ def precision(name: str) -> Iterator[None]:
 
     GPUs follow Keras's dtype policy: layers that are made as float32, such as the logits, stay so.
 
-    CPUs get bfloat16 by TensorFlow's rewrite of the graph for oneDNN: it casts around the costly
-    operations alone, leaves batch norm and losses in float32, and its logits and gradients are
-    nearer to float32's than those of Keras's policy (`benchmarks/precision.py`, which also times
-    both). The values of the logits are rounded, though; under the policy they would not be.
+    CPUs get bfloat16 by TensorFlow's rewrite of the graph for oneDNN, which takes convolutions and
+    what lies between them; moments of batch norm, biases, losses and weights stay float32. It is
+    faster than Keras's policy, and its logits and gradients are nearer to float32's
+    (`benchmarks/precision.py`). The last convolution's values are rounded to bfloat16 before its
+    bias, though; under the policy they would not be.
     """
     if name == "mixed_bfloat16" and not tf.config.list_logical_devices("GPU"):
         with _onednn_bfloat16():
@@ -34,11 +40,17 @@ def precision(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _onednn_bfloat16() -> Iterator[None]:
+    before = os.environ.get(_NEVER_REWRITTEN)
+    os.environ[_NEVER_REWRITTEN] = _SUMS
     tf.config.optimizer.set_experimental_options({_ONEDNN_BFLOAT16: True})
     try:
         yield
     finally:
         tf.config.optimizer.set_experimental_options({_ONEDNN_BFLOAT16: False})
+        if before is None:
+            del os.environ[_NEVER_REWRITTEN]
+        else:
+            os.environ[_NEVER_REWRITTEN] = before
 
 
 def synchronized(model: keras.Model) -> keras.Model:
