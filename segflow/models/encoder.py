@@ -11,6 +11,7 @@ layer by layer, on the pixels of the segmentation model. On the way
   within the steps of a short run.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,12 +92,16 @@ def _published(entry: Backbone, alpha: float | None, weights: str) -> keras.Mode
 
 def _load(network: keras.Model, name: str, alpha: float | None, file: str) -> None:
     try:
-        network.load_weights(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of each layer, then raises
+            network.load_weights(file)
     except (OSError, ValueError, KeyError) as error:  # what h5py and Keras raise
         width = "" if alpha is None else f" of --backbone-alpha {alpha}"
+        reason = _first_line(error).partition(" Example error")[0].rstrip(".")
         raise UsageError(
             f"--weights {file}: no weights of keras.applications for {name}{width} without its "
-            f"top: {_first_line(error)}"
+            f"top: {reason}; name the --backbone and --backbone-alpha that the file is of, or "
+            "another file"
         ) from error
 
 

@@ -1,26 +1,23 @@
-"""Run in a process of its own: trains, and kills itself at the n-th call of a function.
+"""Run in a process of its own: `segflow`, which kills itself at the n-th call of a function.
 
-Arguments: dataset, output, `module:function`, n, and settings of the training as JSON.
+Arguments: `module:function` or `module:owner.function`, n, and the command line of segflow.
 """
 
 import importlib
-import json
 import os
 import signal
 import sys
-from typing import Any
+from collections.abc import Sequence
 
-from segflow.train.trainer import train
-from tests.unit.train import backboned
-from tests.unit.train.datasets import small_config
+from pipelines import main as segflow
 
 
-def main(dataset: str, output: str, victim: str, calls: int, settings: dict[str, Any]) -> None:
-    backboned.register()
-    path, name = victim.split(":")
-    module = importlib.import_module(path)
-    owner = getattr(module, name.split(".")[0]) if "." in name else module
-    name = name.split(".")[-1]
+def main(victim: str, calls: int, words: Sequence[str]) -> int:
+    address, path = victim.split(":")
+    owner = importlib.import_module(address)
+    *owners, name = path.split(".")
+    for each in owners:
+        owner = getattr(owner, each)
     original, left = getattr(owner, name), [calls]
 
     def dying(*args: object, **kwargs: object) -> object:
@@ -30,8 +27,8 @@ def main(dataset: str, output: str, victim: str, calls: int, settings: dict[str,
         return original(*args, **kwargs)
 
     setattr(owner, name, dying)
-    train(small_config(dataset, output, resume=True, **settings))
+    return segflow.main(list(words))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]), json.loads(sys.argv[5]))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))

@@ -9,8 +9,10 @@ import pytest
 import tensorflow as tf
 
 from segflow.errors import UsageError
+from segflow.train import checkpoint
 from segflow.train.devices import build_strategy
 from tests.requirements import ROOT
+from tests.unit.train.commands import COMMIT, EVERYTHING, train_until_killed
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,29 @@ def test_they_also_do_with_synchronised_batch_norm(results):
     _assert_close(two["weights"], one["weights"])
     changes = zip(one["before"], one["weights"], strict=True)
     assert all(np.abs(np.subtract(a, b)).max() for a, b in changes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_whole_training_with_every_option_comes_to_the_same_on_both(
+    dataset_folder, tmp_path, optimizer
+):
+    """Frozen epochs, accumulation, clipping, moving average, sampling, class weights, and more."""
+    found = []
+    for devices in ("cpu:1", "cpu:2"):
+        settings = {**EVERYTHING, "sync-batch-norm": True, "optimizer": optimizer}
+        output = tmp_path / devices
+        train_until_killed(dataset_folder, output, COMMIT, 1, {**settings, "devices": devices})
+        found.append(checkpoint.load(output / "_train"))
+    one, two = found
+    assert (len(one.state.rows), one.state.best_epoch) == (4, two.state.best_epoch)
+    for row, other in zip(one.state.rows, two.state.rows, strict=True):
+        for name in ("loss", "val_loss", "learning_rate"):
+            assert getattr(other, name) == pytest.approx(getattr(row, name), rel=1e-6), name
+        for name in ("mean_iou", "val_mean_iou", "val_pixel_accuracy"):
+            assert getattr(other, name) == getattr(row, name), name
+    for name in ("weights", "optimizer", "best_weights"):
+        _assert_close(getattr(two, name), getattr(one, name))
 
 
 @pytest.mark.parametrize("devices", [0, 1])
