@@ -3,6 +3,7 @@
 import itertools
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from segflow.data import contained
@@ -12,6 +13,8 @@ from segflow.data.making import Made, Recipe
 from segflow.errors import RejectError
 
 _GROUP = 4  # rows that are sent and answered at once; a decoder has two groups at most
+
+_numbers = itertools.count()  # of rows, in all streams: no answer fits a row of another one
 
 Row = Mapping[str, Any]
 
@@ -41,6 +44,15 @@ def make_ahead(
         making.end()
 
 
+@dataclass(frozen=True)
+class _Request:
+    """A row, its number and what asks a decoder for its examples, encoded."""
+
+    number: int
+    row: Row
+    message: bytes
+
+
 class _Making:
     """Rows on their way through a decoder.
 
@@ -53,24 +65,24 @@ class _Making:
     """
 
     def __init__(self, rows: Iterable[Row], copies: int, recipe: Recipe) -> None:
-        self._rows, self._copies, self._recipe = enumerate(rows), copies, recipe
-        self._requests: deque[tuple[Row, bytes]] = deque()  # from the current row's on
-        self._number = 0  # the current row's
-        self._sent = 0  # rows that the decoder has not answered
-        self._careful_until, self._suspect = 0, -1  # numbers of rows
+        self._rows, self._copies, self._recipe = iter(rows), copies, recipe
+        self._requests: deque[_Request] = deque()  # from the current row's on
+        self._careful_to = -1  # a row's number, like the next
+        self._suspect: int | None = None
         self._decoder: DecoderProcess | None = None
         self._is_first = False  # whether the decoder had decoded nothing before the current row
 
     @property
     def row(self) -> Row:
         """The current one."""
-        return self._requests[0][0]
+        return self._requests[0].row
 
     def fill(self) -> bool:
         """Looks at the rows ahead; returns whether there is any left."""
-        for number, row in itertools.islice(self._rows, 2 * _GROUP - len(self._requests)):
-            request = {"make": dict(row), "number": number, "copies": self._copies}
-            self._requests.append((row, encoded(request)))
+        for row in itertools.islice(self._rows, 2 * _GROUP - len(self._requests)):
+            number = next(_numbers)
+            message = encoded({"make": dict(row), "number": number, "copies": self._copies})
+            self._requests.append(_Request(number, row, message))
         return bool(self._requests)
 
     def examples(self) -> Iterator[Made]:
@@ -94,19 +106,15 @@ class _Making:
 
     def end(self) -> None:
         """Lets go of the decoder; one that is still at work is ended."""
-        if self._decoder is None:
-            return
-        if self._sent:
-            self._decoder.kill()
-        else:
+        if self._decoder is not None:
             contained.hand_back(self._decoder)
+            self._decoder = None
 
     def _ready(self) -> DecoderProcess:
         """The decoder, which has the current row, and further ones if all is well."""
-        is_suspect = self._number == self._suspect
-        if self._decoder is not None and is_suspect and not self._is_first:
-            contained.hand_back(self._decoder)
-            self._decoder = None
+        is_suspect = self._requests[0].number == self._suspect
+        if is_suspect and not self._is_first:
+            self.end()
         if self._decoder is None:
             self._decoder = DecoderProcess() if is_suspect else contained.borrow()
             self._is_first = self._decoder.is_fresh
@@ -115,21 +123,21 @@ class _Making:
 
     def _send(self, decoder: DecoderProcess) -> None:
         """Sends a group of rows where the decoder has but one left, for fewer turns."""
-        if self._sent > _GROUP:
+        due = len(decoder.due)
+        if due > _GROUP:
             return
-        most = 1 if self._number < self._careful_until else 2 * _GROUP
-        requests = [request for _, request in itertools.islice(self._requests, most)]
-        sizes = itertools.accumulate(map(len, requests))
+        most = 1 if self._requests[0].number <= self._careful_to else 2 * _GROUP
+        requests = list(itertools.islice(self._requests, most))
+        sizes = itertools.accumulate(len(request.message) for request in requests)
         fitting = max(1, sum(size <= decoder.room for size in sizes))
-        if fitting > self._sent:
-            decoder.ask(self._recipe, requests[self._sent : fitting])
-            self._sent = fitting
+        if fitting > due:
+            news = requests[due:fitting]
+            decoder.ask(self._recipe, {request.number: request.message for request in news})
 
     def _advance(self) -> None:
         """The decoder's answer to the current row is complete."""
         self._requests.popleft()
-        self._number += 1
-        self._sent, self._is_first = max(0, self._sent - 1), False
+        self._is_first = False
 
     def _lose(self, decoder: DecoderProcess, error: LostError) -> None:
         """Has the rows made that the decoder had.
@@ -139,12 +147,12 @@ class _Making:
             OSError: That file could not be read in time.
         """
         task, number = decoder.at()
+        due = tuple(decoder.due)
         decoder.kill()
-        sent, is_sure = self._sent, self._is_first and self._sent == 1
-        self._decoder, self._sent = None, 0
-        if not is_sure:
-            self._careful_until = max(self._careful_until, self._number + sent)
-            self._suspect = number if sent > 1 else self._number
+        self._decoder = None
+        if not self._is_first or len(due) > 1:
+            self._careful_to = max(self._careful_to, due[-1])
+            self._suspect = number if len(due) > 1 else due[0]
             return
         self._advance()
         verdict = error.verdict(task, self._recipe.config.limits)

@@ -127,7 +127,7 @@ def borrow() -> DecoderProcess:
 
 
 def hand_back(decoder: DecoderProcess) -> None:
-    """Lets others use a decoder that has answered all it was asked."""
+    """Lets others use a decoder; one that has not answered all it was asked is ended."""
     _decoders.hand_back(decoder)
 
 
@@ -162,8 +162,11 @@ class _Decoders:
         return self._pop() or DecoderProcess()
 
     def hand_back(self, decoder: DecoderProcess) -> None:
-        """Is idle from now on."""
-        self._idle.append(decoder)
+        """Is idle from now on, unless it owes answers, which the next one would take for theirs."""
+        if decoder.due:
+            decoder.kill()
+        else:
+            self._idle.append(decoder)
 
     def close(self) -> None:
         """Ends the idle decoders."""

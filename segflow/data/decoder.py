@@ -118,11 +118,13 @@ class _Service:
     waiting: bytearray = field(default_factory=bytearray)
 
     def __call__(self, request: Mapping[str, Any]) -> Iterator[Reply]:
-        """What to reply: pixels' shape and dtype, or examples and an empty message as their end.
+        """What to reply: pixels' shape and dtype, or examples and, as their end, a message without.
 
         Instead of these, or after some examples: a reject's code and message, an `errno`, or a
-        `failure`, which is the decoder's own, possibly for what earlier files have left of it.
+        `failure`, which is the decoder's own, possibly for what earlier files have left of it. All
+        that is said of a row has its number.
         """
+        about = {"number": request["number"]} if "make" in request else {}
         try:
             if "recipe" in request:  # which has no answer
                 self.recipe = Recipe.from_dict(request["recipe"])
@@ -132,7 +134,7 @@ class _Service:
             elif "decode" in request:
                 yield self._decode(request), ()
         except Exception as error:
-            yield _refusal(error), ()
+            yield about | _refusal(error), ()
 
     def flush(self, replies: IO[bytes]) -> None:
         """Sends what is waiting."""
@@ -144,8 +146,9 @@ class _Service:
         self.number = request["number"]
         self._note(None)
         for made in make(request["make"], request["copies"], self.recipe):
-            yield made.to_message()
-        yield {}, ()
+            facts, parts = made.to_message()
+            yield {"number": self.number, "made": facts}, parts
+        yield {"number": self.number}, ()
 
     def _decode(self, request: Mapping[str, Any]) -> dict[str, Any]:
         if "limits" in request:

@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
 _FLUSH = encoded({"flush": True})
+_NO_NOTE = b"\n"
 _OF_IMAGES, _OF_MASKS = ("rgb", "image_rows", "ground_resolution"), ("mask", "mask_rows")
 
 
@@ -91,10 +93,12 @@ class DecoderProcess:
     Attributes:
         is_fresh: Whether it was never asked for anything.
         room: Bytes of requests that may lie before it, unread, without anyone having to wait.
+        due: Numbers of the rows that it was asked for and has not answered yet, in order.
     """
 
     def __init__(self) -> None:
         self.is_fresh = True
+        self.due: deque[int] = deque()
         self._recipe: Recipe | None = None
         self._limits: DecodeLimits | None = None
         self._memory = SharedMemory.create()
@@ -139,51 +143,70 @@ class DecoderProcess:
         finally:
             self._memory.shrink()
 
-    def ask(self, recipe: "Recipe", requests: Sequence[bytes]) -> None:
-        """Asks for the examples of rows of the plan (see `segflow.data.decoder`), encoded."""
+    def ask(self, recipe: "Recipe", requests: Mapping[int, bytes]) -> None:
+        """Asks for the examples of rows of the plan (see `segflow.data.decoder`).
+
+        Args:
+            recipe: How to make them.
+            requests: Encoded, by the row's number.
+        """
         self.is_fresh = False
+        if not self.due:  # and so nobody else writes
+            self._memory.put(_NO_NOTE)
         taught = b""
         if recipe is not self._recipe:
             taught = encoded({"recipe": recipe.to_dict()})
             self._recipe, self._limits = recipe, None  # the recipe has its own
-        write(self._requests, b"".join((taught, *requests, _FLUSH)))
+        self.due.extend(requests)
+        write(self._requests, b"".join((taught, *requests.values(), _FLUSH)))
 
     def answers(self) -> Iterator[tuple[Mapping[str, Any], list[bytes]]]:
-        """What the process sends for the oldest request for examples that is not yet answered.
+        """The examples of the oldest row that is due, as the process sends them.
 
         Raises:
             RejectError: There are no more: the row is refused.
             OSError: A file could not be read, which may pass.
-            LostError: As in `decode`.
+            LostError: As in `decode`; or it answered for another row.
         """
-        while (reply := self._receive())[0]:
-            yield reply
+        try:
+            while "made" in (reply := self._receive(self.due[0]))[0]:
+                yield reply[0]["made"], reply[1]
+        except (RejectError, OSError):
+            self.due.popleft()
+            raise
+        self.due.popleft()
 
-    def at(self) -> tuple[Task, int]:
+    def at(self) -> tuple[Task, int | None]:
         """What the process, now dead, was at: what it decoded, and the number of the row.
 
-        By its own account, which is worth as much as its health.
+        By its own account, which is worth as much as its health; nothing and None where that
+        does not fit what is due.
         """
         try:
             note = json.loads(self._memory.get_bytes(self._memory.size).partition(b"\n")[0])
             number, decode, path = [*note, "", None][:3]
-            return Task(str(decode), options={"path": path}), int(number)
         except (ValueError, TypeError):
-            return Task(""), -1
+            return Task(""), None
+        if number not in self.due:
+            return Task(""), None
+        return Task(str(decode), options={"path": path}), number
 
-    def _receive(self) -> tuple[Mapping[str, Any], list[bytes]]:
+    def _receive(self, number: int | None = None) -> tuple[Mapping[str, Any], list[bytes]]:
+        """The next reply, which must be about the row of that number, if there is one."""
         try:
             reply, parts = receive(self._replies)
         except EOFError as error:
             raise _death(self._process.wait()) from error
+        if "fault" in reply:
+            raise RuntimeError(f"a decoder process failed:\n{reply['fault']}")
+        if reply.get("number") != number:
+            raise LostError(f"answered out of turn: {reply.get('number')} for {number}")
         if "failure" in reply:
             raise LostError(f"failed: {reply['failure']}")
         if "code" in reply:
             raise RejectError(RejectCode(reply["code"]), reply["message"])
         if "errno" in reply:
             raise OSError(reply["errno"], os.strerror(reply["errno"]), reply["path"])
-        if "fault" in reply:
-            raise RuntimeError(f"a decoder process failed:\n{reply['fault']}")
         return reply, parts
 
     def kill(self) -> int:

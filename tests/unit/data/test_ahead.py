@@ -3,6 +3,8 @@
 import errno
 import itertools
 import json
+import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from segflow.data import contained
 from segflow.data.ahead import make_ahead
 from segflow.data.augment_config import AugmentationConfig
 from segflow.data.config import DecodeLimits, ExampleConfig, IngestConfig
+from segflow.data.decoder_process import DecoderProcess, LostError
+from segflow.data.handover import encoded
 from segflow.data.making import Made, Recipe, make
 from segflow.data.tiles import TileConfig
 from segflow.errors import RejectError
@@ -145,6 +149,80 @@ def test_a_decoder_killed_from_outside_costs_nothing_though_some_examples_have_c
                     child.kill()
 
     assert made == [m for row in rows for m in make(row, 1, recipe)]
+
+
+def _kill_decoders() -> None:
+    for child in psutil.Process().children():
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize("counts", [(20, 20), (21, 40)], ids=str)
+@pytest.mark.timeout(60)
+def test_a_decoder_that_dies_between_two_streams_costs_nothing(tmp_path, counts):
+    rows, recipe = _rows(tmp_path, max(counts)), Recipe(CONFIG, LABELS)
+    expected = _alone(rows, 0, recipe)
+    assert _ahead(rows[: counts[0]], 0, recipe) == expected[: counts[0]]
+
+    _kill_decoders()
+
+    assert _ahead(rows[: counts[1]], 0, recipe) == expected[: counts[1]]
+
+
+def _ahead_killing(rows: list[dict], recipe: Recipe, after: int, pause: float) -> list[Made]:
+    """All examples of a stream whose decoder dies when so many have come: idle where it is 0."""
+    made: list[Made] = []
+    if not after:
+        _kill_decoders()
+    for _, examples in make_ahead(rows, 1, recipe):
+        for example in examples:
+            made.append(example)
+            if len(made) == after:
+                time.sleep(pause)  # seconds; it is at work meanwhile, or waits for room
+                _kill_decoders()
+    return made
+
+
+@pytest.mark.parametrize("streams", [5, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.timeout(300)
+def test_decoders_that_die_at_any_moment_cost_nothing(tmp_path, streams):
+    rows, recipe = _rows(tmp_path, 24), Recipe(TILES, LABELS)
+    alone = [list(make(row, 1, recipe)) for row in rows]
+    choice = random.Random(streams)
+
+    for number in range(streams):
+        start, count = choice.randrange(12), choice.randrange(2, 13)
+        part, expected = (
+            rows[start : start + count],
+            [made for examples in alone[start : start + count] for made in examples],
+        )
+        after = number and choice.randrange(len(expected))
+        assert _ahead_killing(part, recipe, after, choice.choice([0, 0.003, 0.03])) == expected
+        # If it died when all was answered, that comes to light here.
+        assert _ahead_killing(part, recipe, -1, 0) == expected
+
+
+def test_answers_to_another_row_are_not_taken(tmp_path):
+    rows, recipe = _rows(tmp_path, 2), Recipe(CONFIG, LABELS)
+    decoder = DecoderProcess()
+    asked = {
+        number: encoded({"make": rows[number], "number": number, "copies": 0}) for number in (0, 1)
+    }
+    decoder.ask(recipe, {0: asked[1], 1: asked[0]})
+
+    with pytest.raises(LostError, match="answered out of turn"):
+        list(decoder.answers())
+    decoder.kill()
+
+
+def test_a_decoder_that_owes_answers_is_never_idle(tmp_path):
+    (row,) = _rows(tmp_path, 1)
+    decoder = DecoderProcess()
+    decoder.ask(Recipe(CONFIG, LABELS), {7: encoded({"make": row, "number": 7, "copies": 0})})
+
+    contained.hand_back(decoder)
+
+    assert contained.borrow() is not decoder
 
 
 def test_storage_that_fails_is_no_fault_of_the_file(tmp_path):
