@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segflow import storage
 from segflow.data.resize import place_whole, resize_image
 from segflow.errors import UsageError
 from segflow.label.predictor import Predictor, load_bundle
@@ -166,3 +167,18 @@ def test_crops_are_segmented_beyond_what_training_saw(tmp_path):
 def test_no_bundle_is_a_users_mistake(tmp_path: Path):
     with pytest.raises(UsageError, match="holds no bundle"):
         load_bundle(tmp_path)
+
+
+def test_confidences_are_the_models_own_whatever_the_bundles_temperature(tmp_path):
+    folder, image = write_bundle(tmp_path / "model", LABELS, SIZE), _image(30, 40, share=0.3)
+    (before,) = load_bundle(folder).segment([image])
+    record = storage.read_json(folder / "bundle.json")
+    record["calibration"] = {"temperature": 4.0}
+    storage.put(folder / "bundle.json", storage.to_json(record))
+
+    predictor = load_bundle(folder)
+    (after,) = predictor.segment([image])
+
+    assert predictor.bundle.temperature == 4
+    assert after.confidence == before.confidence
+    assert np.array_equal(after.class_confidence, before.class_confidence, equal_nan=True)

@@ -185,6 +185,7 @@ def write_ensemble(folder: Path, *, scored: bool = True) -> Path:
             "architecture": {"name": "unet", "weights": 1000},
             "image_size": [HEIGHT, WIDTH],
             "weight": (0.75, 0.25)[number],
+            "temperature": (1.5, 0.875)[number],
             "metrics": metrics and {**metrics, "mean_iou": (0.5, 0.625)[number]},
         }
         for number, name in enumerate(names)
