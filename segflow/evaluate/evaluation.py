@@ -155,7 +155,8 @@ class EvaluateWork:
                 output.reject(row, pair)
                 continue
             output.accept()
-            group.append(_Scorable(row, self.predictor.prepare(pair.image), pair.mask))
+            prepared = self.predictor.prepare(pair.image, row["image_uri"] or row["key"])
+            group.append(_Scorable(row, prepared, pair.mask))
             pixels += pair.mask.size
             full = len(group) == self.config.batch_size * self.config.worker_threads
             if full or pixels >= _PIXELS_AT_ONCE:

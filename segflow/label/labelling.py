@@ -143,7 +143,8 @@ class LabelWork:
         for index, row in enumerate(rows):
             try:
                 image, sha256, _ = read_image(row, self.config.limits, self.predictor.reading)
-                read.append((index, sha256, self.predictor.prepare(image)))
+                prepared = self.predictor.prepare(image, row["image_uri"])
+                read.append((index, sha256, prepared))
                 outcomes.append(None)
             except RejectError as error:
                 outcomes.append(error)

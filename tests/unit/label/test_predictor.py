@@ -3,12 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from segflow import storage
 from segflow.data.resize import place_whole, resize_image
-from segflow.errors import UsageError
+from segflow.errors import JobError, UsageError
 from segflow.label.predictor import Predictor, load_bundle
 from segflow.label_map import LabelClass, LabelMap
 from tests.bundles import write_bundle
@@ -182,3 +183,19 @@ def test_confidences_are_the_models_own_whatever_the_bundles_temperature(tmp_pat
     assert predictor.bundle.temperature == 4
     assert after.confidence == before.confidence
     assert np.array_equal(after.class_confidence, before.class_confidence, equal_nan=True)
+
+
+@pytest.mark.parametrize("resize", ["stretch", "tile"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_not_finite_are_named_with_their_image(tmp_path, resize, value):
+    """Where the picture is white; elsewhere all is well."""
+    pixels = keras.Input((*SIZE, 3))
+    white = keras.ops.all(keras.ops.equal(pixels, 255), axis=-1, keepdims=True)
+    model = keras.Model(pixels, keras.ops.where(white, value, pixels))
+    predictor = load_bundle(write_bundle(tmp_path / "m", LABELS, SIZE, resize, model))
+    images = [_image(30, 40), _image(30, 40)]
+    images[1][12:20, 12:20] = 255
+
+    with pytest.raises(JobError, match=f"model {tmp_path}/m: its logits for image 2 are not "):
+        predictor.segment(images)
+    assert np.isfinite(predictor.segment(images[:1])[0].confidence)
