@@ -74,7 +74,7 @@ def run(
     except OSError as error:
         return _complain(command, _os_error(error), 1)
     except KeyboardInterrupt:
-        how = " with --resume" if hasattr(config, "resume") else ""
+        how = " with --resume" if "resume" in flags.own_flags(config) else ""
         message = f"interrupted; finished work is kept, run the same command{how} to go on"
         code = _complain(command, message, 130)
         _silence(sys.stderr)  # Beam's threads live on, and libraries complain of it at exit

@@ -47,6 +47,8 @@ def own_flags(config: Any) -> Flags:
 def _own_flags(config: Any, prefix: str) -> Iterator[Flag]:
     for field in dataclasses.fields(config):
         name = field.name.replace("_", "-")
+        if not field.init:
+            continue
         if dataclasses.is_dataclass(field.type):
             yield from _own_flags(field.type, f"{prefix}{name}.")
         elif field.type is bool:

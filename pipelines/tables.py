@@ -1,9 +1,10 @@
 """What the programs print at their end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from segflow.console import plain_console
@@ -23,18 +24,37 @@ def print_table(title: str, table: Table) -> None:
 
 
 def print_scores(title: str, metrics: Mapping[str, Any]) -> None:
-    """Prints per-class scores, and mean IoU and pixel accuracy to full precision."""
-    table = Table()
-    table.add_column("class")
-    columns = ("iou", "dice", "precision", "recall")
-    for column in (*columns, "pixels"):
-        table.add_column(column, justify="right")
+    """Prints per-class scores in 80 columns, and those of all classes to full precision.
+
+    Dice, which says the same as IoU, is left to the report.
+    """
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
+    table.add_column("class", overflow="fold")
+    names = ("iou", "95 % interval", "boundary", "precision", "recall", "pixels")
+    for name in names:
+        table.add_column(f" {name}", justify="right", no_wrap=True)
     for name, scores in metrics["per_class"].items():
-        numbers = ["-" if scores[c] is None else f"{scores[c]:.3f}" for c in columns]
-        table.add_row(name, *numbers, f"{scores['pixels']:,}")
+        boundary, precision, recall = map(
+            _score, (scores.get("boundary_iou"), scores["precision"], scores["recall"])
+        )
+        iou, ends = _score(scores["iou"]), _interval(scores.get("iou_interval"))
+        table.add_row(name, iou, ends, boundary, precision, recall, f"{scores['pixels']:,}")
     print_table(title, table)
-    print_line(f"mean IoU: {metrics['mean_iou']}")
-    print_line(f"pixel accuracy: {metrics['pixel_accuracy']}")
+    intervals = metrics.get("intervals", {})
+    for words, key in (("mean IoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy")):
+        print_line(f"{words}: {metrics[key]}")
+        if intervals.get(key):
+            print_line(f"{words}, 95 % interval: {_interval(intervals[key])}")
+    if "mean_boundary_iou" in metrics:
+        print_line(f"mean boundary IoU: {metrics['mean_boundary_iou']}")
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return f"{ends[0]:.3f} to {ends[1]:.3f}" if ends else "-"
 
 
 def print_inputs(inputs: Mapping[str, Any]) -> None:

@@ -17,11 +17,13 @@ class Kind:
         name: What people call it.
         records: Its commit records, as a glob below the folder.
         keys: What each record must hold to be read at all.
+        format_version: Of the tables and the record; what is written now, and what can be read.
     """
 
     name: str
     records: str
     keys: tuple[str, ...]
+    format_version: int = 1
 
 
 _TABLES = ("config", "inputs", "files")
@@ -46,6 +48,7 @@ EVALUATION = Kind(
         *("label_map", "model", "data", "examples", "per_class", "confusion_matrix"),
         *("intervals", "by_group", "calibration", *_TABLES),
     ),
+    format_version=2,
 )
 LABELS = Kind("labels", "runs/*.json", ("run", "model", "classes", "gone", *_TABLES))
 RATES = Kind("rate test", "rates.json", ("suggested_learning_rate", "dataset", "config", "files"))
@@ -76,19 +79,30 @@ def read_records(folder: Path, kind: Kind) -> Sequence[dict[str, Any]]:
     """The commit records of a folder, oldest first.
 
     Raises:
-        UsageError: One is not valid JSON, or lacks what every such record has.
+        UsageError: One is not valid JSON, of another format version, or lacks what every such
+            record has.
     """
-    return [_read(path, kind.keys) for path in sorted(folder.glob(kind.records))]
+    return [_read(path, kind) for path in sorted(folder.glob(kind.records))]
 
 
-def _read(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+def _read(path: Path, kind: Kind) -> dict[str, Any]:
     try:
         record = storage.read_json(path)
     except ValueError as error:
         raise UsageError(f"{path}: not valid JSON: {error}; restore it or make it anew") from error
-    missing = [key for key in keys if not isinstance(record, dict) or key not in record]
+    if isinstance(record, dict):
+        _require_format(path, record.get("format_version", 1), kind)
+    missing = [key for key in kind.keys if not isinstance(record, dict) or key not in record]
     if missing:
         raise UsageError(f"{path}: no {missing[0]!r} in it; restore it or make it anew")
     if isinstance(record.get("files"), list):
         storage.require_inside(path, record["files"])
     return dict(record)
+
+
+def _require_format(path: Path, version: object, kind: Kind) -> None:
+    if version != kind.format_version:
+        raise UsageError(
+            f"{path}: format version {version}, this segflow reads {kind.format_version}; make it "
+            "anew in another folder, or use the version of segflow that wrote it"
+        )

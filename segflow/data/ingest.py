@@ -43,6 +43,7 @@ class IngestJob(Job):
     config: IngestConfig
     label_map: LabelMap
     name: str = "ingest"
+    format_version: int = FORMAT_VERSION
 
     @property
     def max_reject_fraction(self) -> float:  # type: ignore[override]
@@ -76,7 +77,7 @@ class IngestJob(Job):
             },
         }
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": self.format_version,
             "fingerprint": hashing.fingerprint(content),
             "run": run.name,
             "started": run.started,

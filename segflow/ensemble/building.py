@@ -14,7 +14,7 @@ from segflow.ensemble.likelihoods import sample_likelihoods
 from segflow.ensemble.members import Members
 from segflow.ensemble.weights import fit_weights, negative_log_likelihood
 from segflow.models.ensemble import build_ensemble
-from segflow.models.probabilities import at_size
+from segflow.models.probabilities import at_size, at_temperature
 from segflow.train.scoring import SplitScores, score_split
 
 
@@ -42,13 +42,16 @@ def build(
 ) -> Built:
     """Builds an ensemble, and scores it beside its members if there is a dataset.
 
+    Members are averaged as calibrated as their bundles have them: one that is surer than it is
+    right would outvote the others.
+
     Args:
         config: Its settings.
         members: What it is made of.
         dataset: What `config.dataset` holds, if given.
         console: Where progress goes.
     """
-    models = [bundle.load_model() for bundle in members.bundles]
+    models = [at_temperature(b.load_model(), b.temperature) for b in members.bundles]
     weights, fit = config.given_weights(), {}
     if weights is None:
         assert dataset is not None, "EnsembleConfig asks for one to fit weights on"

@@ -1,7 +1,7 @@
 """`segflow ensemble` from config to committed bundle, but for the command line."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,12 +72,13 @@ def _is_finished(config: EnsembleConfig, members: Members, dataset: Dataset | No
     record = Bundle.load(config.output).record
     asked = _identity(
         config.recorded(),
-        [bundle.fingerprint for bundle in members.bundles],
+        [(bundle.fingerprint, bundle.temperature) for bundle in members.bundles],
         None if dataset is None else dataset.fingerprint,
     )
     found = _identity(
         record.get("ensemble") or {},
-        [member["fingerprint"] for member in record.get("members", ())],
+        # Ensembles of before averaged probabilities as they are.
+        [(m["fingerprint"], m.get("temperature", 1)) for m in record.get("members", ())],
         (record["dataset"] or {}).get("fingerprint"),
     )
     for name, value in asked.items():
@@ -90,9 +91,15 @@ def _is_finished(config: EnsembleConfig, members: Members, dataset: Dataset | No
 
 
 def _identity(
-    settings: Mapping[str, Any], members: list[str], dataset: str | None
+    settings: Mapping[str, Any], members: Sequence[tuple[str, float]], dataset: str | None
 ) -> dict[str, Any]:
-    return {**settings, "members": members, "dataset": dataset}
+    fingerprints, temperatures = ([m[i] for m in members] for i in (0, 1))
+    return {
+        **settings,
+        "members": fingerprints,
+        "temperatures": temperatures,
+        "dataset": dataset,
+    }
 
 
 def _check_output(output: Path) -> None:
@@ -159,6 +166,7 @@ def _members(members: Members, built: "Built") -> list[dict[str, Any]]:
             "architecture": bundle.record["architecture"],
             "image_size": list(bundle.image_size),
             "weight": weight,
+            "temperature": bundle.temperature,
             "metrics": metrics and {k: v for k, v in metrics.items() if k != "confusion_matrix"},
         }
         for bundle, weight, metrics in rows

@@ -12,7 +12,7 @@ EQUAL, FITTED = "equal", "fitted"
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleConfig:
-    """Combines bundles into one that averages their class probabilities."""
+    """Combines bundles into one that averages their calibrated class probabilities."""
 
     model: tuple[str, ...]
     """Model bundles, two or more; --model may be repeated."""

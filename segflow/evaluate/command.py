@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from segflow import storage
+from segflow import outputs, storage
 from segflow.data.layouts import LIST_ALL, SourcePaths, find_layout
 from segflow.data.listing import require_outside
 from segflow.data.planning import PairPlan
@@ -56,6 +56,7 @@ def evaluate(
         plan = _raw_plan(config)
     if (output / RECORD_NAME).is_file():
         refuse_other_output(output, RECORD_NAME, recorded)
+        outputs.read_records(output, outputs.EVALUATION)  # says if it is of another version
         if isinstance(plan, PairPlan):
             plan.require_unchanged(output, RECORD_NAME)
         storage.remove_scraps(output)  # of a run that was killed behind its commit

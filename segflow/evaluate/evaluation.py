@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from segflow import outputs
 from segflow.data import contained, geotiff
 from segflow.dataset import Dataset
 from segflow.errors import RejectError
@@ -24,7 +25,6 @@ from segflow.scores.images import score_images
 if TYPE_CHECKING:
     from segflow.label.predictor import Predictor, Prepared
 
-FORMAT_VERSION = 1
 _PIXELS_AT_ONCE = 1 << 26  # of truth masks that wait for their predictions
 RECORD_NAME = "metrics.json"
 
@@ -49,6 +49,7 @@ class EvaluateJob(Job):
     label_map: LabelMap
     model_fingerprint: str
     name: str = "evaluate"
+    format_version: int = outputs.EVALUATION.format_version
 
     @property
     def max_reject_fraction(self) -> float:  # type: ignore[override]
@@ -86,7 +87,7 @@ class EvaluateJob(Job):
         """The contents of `metrics.json`: groups and intervals need each image, so it is read."""
         names = ("dataset", "split", "images", "masks")
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": self.format_version,
             "run": run.name,
             "started": run.started,
             "examples": totals.accepted,
@@ -155,7 +156,8 @@ class EvaluateWork:
                 output.reject(row, pair)
                 continue
             output.accept()
-            group.append(_Scorable(row, self.predictor.prepare(pair.image), pair.mask))
+            prepared = self.predictor.prepare(pair.image, row["image_uri"] or row["key"])
+            group.append(_Scorable(row, prepared, pair.mask))
             pixels += pair.mask.size
             full = len(group) == self.config.batch_size * self.config.worker_threads
             if full or pixels >= _PIXELS_AT_ONCE:

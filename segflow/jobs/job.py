@@ -62,10 +62,12 @@ class Job(abc.ABC):
 
     Attributes:
         name: `ingest`, `evaluate` or `label`; also the metrics' namespace.
+        format_version: Of what it writes; a run of another is not gone on with.
         max_reject_fraction: More rejects than this share of the listed rows: no commit.
     """
 
     name: str
+    format_version: int = 1
     max_reject_fraction: float
 
     @abc.abstractmethod

@@ -58,7 +58,12 @@ class Launch:
     def fingerprint(self) -> str:
         """SHA-256 over job, config and versions: equal ones may continue each other's runs."""
         return hashing.fingerprint(
-            {"job": self.job.name, "config": self.config, "versions": self.versions}
+            {
+                "job": self.job.name,
+                "format_version": self.job.format_version,
+                "config": self.config,
+                "versions": self.versions,
+            }
         )
 
     def __call__(self, console: Console) -> Outcome | None:
@@ -120,7 +125,8 @@ class Launch:
             superseded = run.fingerprint == kept.fingerprint or self.job.record_path(run) == record
             if run.name != kept.name and superseded and not is_committed(self.job, run):
                 console.print(
-                    f"{self.job.name}: run {run.name}, refused or of other settings, is removed",
+                    f"{self.job.name}: run {run.name}, refused or of other settings or versions, "
+                    "is removed; its work is done anew",
                     highlight=False,
                     markup=False,
                 )

@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-from segflow.errors import JobError
+from segflow.errors import JobError, SegflowError
 from segflow.jobs import worker
 from segflow.jobs.cores import available_cores
 from segflow.jobs.engine import RunShards
@@ -27,6 +27,9 @@ from segflow.jobs.run import Run
 _WRAPPING = re.compile(
     r"^(?:RuntimeError: (?=[\w.]+(?:Error|Exception): ))*(?:OSError: \[Errno \d+\] )?"
 )
+
+# This package's errors where workers are other processes: the text is all that is left of them.
+_OWN = re.compile(r"^segflow\.errors\.\w+Error: ")
 
 # All that Beam says when a worker process is gone.
 _WORKER_DIED = "Channel closed prematurely"
@@ -56,15 +59,15 @@ def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
             pipeline.run().wait_until_finish()
     except Exception as error:
         logging.getLogger(__name__).debug("the pipeline failed", exc_info=True)
-        cause = _cause(error)
-        if _WORKER_DIED in str(error):
+        cause, advice = _cause(error), ", run the same command to go on"
+        if isinstance(error, SegflowError) or _OWN.match(cause):
+            cause, advice = _OWN.sub("", cause), ""  # it says itself what to do
+        elif _WORKER_DIED in str(error):
             cause = (
                 "a worker process died, perhaps for lack of memory (fewer --direct_num_workers "
                 f"need less); its last words are in {run.folder / 'workers.log'}"
             )
-        raise JobError(
-            f"{cause}; finished shards are kept, run the same command to go on"
-        ) from error
+        raise JobError(f"{cause}; finished shards are kept{advice}") from error
 
 
 def _use_all_cores(options: PipelineOptions, flags: Sequence[str], shards: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from segflow import storage
+from segflow import outputs, storage
 from segflow.data import contained, geotiff
 from segflow.data.pair import read_image
 from segflow.errors import RejectError
@@ -23,7 +23,6 @@ from segflow.label_map import LabelMap
 if TYPE_CHECKING:
     from segflow.label.predictor import Predictor, Prepared
 
-FORMAT_VERSION = 1
 RECORDS_FOLDER = "runs"
 
 # Distributions whose version decides the labels' bytes.
@@ -38,6 +37,7 @@ class LabelJob(Job):
     label_map: LabelMap
     model_fingerprint: str
     name: str = "label"
+    format_version: int = outputs.LABELS.format_version
 
     @property
     def max_reject_fraction(self) -> float:  # type: ignore[override]
@@ -77,7 +77,7 @@ class LabelJob(Job):
             fraction = sums["pixels"] / pixels if pixels else 0.0
             classes.append({"id": c.id, "name": c.name, **sums, "fraction": fraction})
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": self.format_version,
             "run": run.name,
             "started": run.started,
             "model": {
@@ -143,7 +143,8 @@ class LabelWork:
         for index, row in enumerate(rows):
             try:
                 image, sha256, _ = read_image(row, self.config.limits, self.predictor.reading)
-                read.append((index, sha256, self.predictor.prepare(image)))
+                prepared = self.predictor.prepare(image, row["image_uri"])
+                read.append((index, sha256, prepared))
                 outcomes.append(None)
             except RejectError as error:
                 outcomes.append(error)

@@ -1,6 +1,7 @@
 """A bundle at work: images of any size in, masks of the same size out."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +31,12 @@ class Prepared:
     Attributes:
         pixels: RGB uint8, of the model's size; or larger, for windows of that size.
         placement: Where the image lies in it.
+        name: What messages call the image.
     """
 
     pixels: NDArray[np.uint8]
     placement: Placement
+    name: str
 
     def fits(self, size: tuple[int, int]) -> bool:
         """Whether the model takes it at once."""
@@ -94,6 +97,7 @@ class Predictor:
 
         Raises:
             ValueError: An image has another shape or dtype.
+            JobError: As `predictions`.
         """
         if isinstance(images, np.ndarray) and images.ndim == 3:
             return self.segment([images])[0].mask
@@ -110,10 +114,12 @@ class Predictor:
 
         Raises:
             ValueError: An image has another shape or dtype.
+            JobError: As `predictions`.
         """
-        return list(self.predictions([self.prepare(image) for image in images]))
+        named = ((f"image {number}", image) for number, image in enumerate(images, 1))
+        return list(self.predictions([self.prepare(image, name) for name, image in named]))
 
-    def prepare(self, image: NDArray[np.uint8]) -> Prepared:
+    def prepare(self, image: NDArray[np.uint8], name: str) -> Prepared:
         """Brings an image to the model's scale and, but for sliding windows, to its size.
 
         What was trained on crops is scaled as they are, but not cropped; what was trained on
@@ -121,6 +127,7 @@ class Predictor:
 
         Args:
             image: RGB, uint8 [height, width, 3].
+            name: What messages call it.
 
         Raises:
             ValueError: It has another shape or dtype.
@@ -129,16 +136,30 @@ class Predictor:
         height, width = image.shape[:2]
         policy = cast(ResizePolicy, self.bundle.resize)
         placement = resize.place_whole((height, width), self.bundle.image_size, policy)
-        return Prepared(resize.resize_image(image, placement), placement)
+        return Prepared(resize.resize_image(image, placement), placement, name)
 
     def predictions(self, prepared: Sequence[Prepared]) -> Iterator[Prediction]:
-        """What the model says, one image after another: only one full-size mask need be kept."""
+        """What the model says, one image after another: only one full-size mask need be kept.
+
+        Raises:
+            JobError: What it says of an image is not finite.
+        """
         for start in range(0, len(prepared), self.batch_size):
             some = prepared[start : start + self.batch_size]
             size = self.bundle.image_size
             at_once = self._predict_batch([one for one in some if one.fits(size)])
             for one in some:
-                yield next(at_once) if one.fits(size) else self._predict_windows(one)
+                found = next(at_once) if one.fits(size) else self._predict_windows(one)
+                self._require_finite(found, one.name)
+                yield found
+
+    def _require_finite(self, found: Prediction, name: str) -> None:
+        # A logit that is infinite or no number makes its pixel's confidence, and so the mean, NaN.
+        if math.isnan(found.confidence):
+            raise JobError(
+                f"model {self.bundle.folder}: its logits for {name} are not finite: its weights "
+                "are spoilt, or its numbers overflow; use another model, or train this one again"
+            )
 
     def _predict_batch(self, prepared: Sequence[Prepared]) -> Iterator[Prediction]:
         if not prepared:

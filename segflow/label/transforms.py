@@ -81,7 +81,7 @@ class _Segment(beam.DoFn):
             try:
                 address = {"image_uri": path}
                 image, sha256, _ = read_image(address, self._limits, predictor.reading)
-                read.append((path, sha256, predictor.prepare(image)))
+                read.append((path, sha256, predictor.prepare(image, path)))
             except RejectError as error:
                 self._rejected.inc()
                 reject = {"key": path, "image_uri": path, "mask_uri": None}

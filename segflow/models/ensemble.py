@@ -2,7 +2,8 @@
 
 Probabilities are averaged, not logits: a member that is sure of itself by a wide margin cannot
 outvote the others (for the difference, see Lakshminarayanan et al. 2017,
-https://arxiv.org/abs/1612.01474, who average so).
+https://arxiv.org/abs/1612.01474, who average so). They are averaged as they are given; calibrate
+a member with `segflow.models.probabilities.at_temperature`.
 """
 
 from collections.abc import Sequence

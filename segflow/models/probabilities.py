@@ -66,6 +66,19 @@ def at_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
     return keras.Model(pixels, _bilinear(logits, size, antialias=False), name=model.name)
 
 
+def at_temperature(model: keras.Model, temperature: float) -> keras.Model:
+    """The model with its logits divided by `temperature`, in float32; itself at 1.
+
+    So calibrated (Guo et al. 2017, https://arxiv.org/abs/1706.04599) it is as sure as it is
+    right; which class is likeliest stays the same.
+    """
+    if temperature == 1:
+        return model
+    pixels = keras.Input(model.input_shape[1:], name="image")
+    scaling = layers.Rescaling(1 / temperature, dtype="float32", name="temperature")
+    return keras.Model(pixels, scaling(model(pixels)), name=f"{model.name}_calibrated")
+
+
 def _bilinear(x: keras.KerasTensor, size: tuple[int, int], *, antialias: bool) -> keras.KerasTensor:
     # Not `layers.Resizing`: where a model is called without `training`, that layer has all behind
     # it train, and batch normalisation takes its statistics from the batch.

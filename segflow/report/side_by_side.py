@@ -30,6 +30,11 @@ class Side:
     minutes: float | None = None
 
     @property
+    def temperature(self) -> float | None:
+        """What its logits are divided by in the ensemble; None where it stands for itself."""
+        return None if self.weight is None else float(self.record.get("temperature", 1))
+
+    @property
     def metrics(self) -> Mapping[str, Any]:
         """Its scores; empty where it was not scored."""
         return self.record["metrics"] or {}

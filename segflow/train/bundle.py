@@ -109,6 +109,14 @@ class Bundle:
         """Whether the model averages those of other bundles."""
         return bool(self.record.get("members"))
 
+    @property
+    def temperature(self) -> float:
+        """What the logits are divided by to be calibrated; 1 where none was fitted.
+
+        `load_model` does not divide by it: probabilities are the model's own but in an ensemble.
+        """
+        return float((self.record.get("calibration") or {}).get("temperature", 1))
+
     def load_model(self, tta: Tta = "none") -> "keras.Model":
         """The uncompiled model: pixels 0-255 [batch, h, w, 3] to float32 logits [batch, h, w, n].
 

@@ -1,6 +1,6 @@
 """What `segflow find-rate` can be told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from segflow.errors import UsageError
 from segflow.train.config import TrainConfig
@@ -14,6 +14,9 @@ class FindRateConfig(TrainConfig):
 
     Takes the flags of 'segflow train'; those of rate and length do not count.
     """
+
+    resume: bool = field(init=False, default=False)
+    """No flag of this command: what takes so little time begins anew."""
 
     lowest_rate: float = 1e-6
     """Learning rate of the first step."""

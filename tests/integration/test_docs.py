@@ -1,6 +1,7 @@
 """What the documentation shows is run as it stands there."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import duckdb
@@ -93,3 +94,29 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in pages:
         for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readmes_map_has_every_folder() -> None:
+    """And each folder that it names is there."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = text.partition("## Find your way")[2].partition("[CONTRIBUTING]")[0].splitlines()
+    named: set[str] = set()
+    for line in lines:
+        if match := re.match(r" {4}( *)((?:\w+/(?:, )?)+)", line):
+            parent = {0: "", 2: "segflow/", 4: "segflow/data/"}[len(match[1])]
+            named |= {f"{parent}{folder}" for folder in re.findall(r"\w+", match[2])}
+    there = _folders()
+    assert {"pipelines", "segflow/train", "segflow/data/layouts"} <= there
+    assert there == named
+
+
+def _folders() -> set[str]:
+    """Those at the top, in `segflow/` and in `segflow/data/` that hold tracked files."""
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    parents = {parent for name in done.stdout.decode().split("\0") for parent in Path(name).parents}
+    return {
+        str(folder)
+        for folder in parents
+        if str(folder.parent) in (".", "segflow", "segflow/data")
+        and not str(folder).startswith(".")
+    }

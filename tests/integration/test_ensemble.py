@@ -51,7 +51,7 @@ def _record(folder: Path) -> dict:
     return storage.read_json(folder / "bundle.json")
 
 
-def test_it_says_the_weighted_mean_of_what_its_members_say(made):
+def test_it_says_the_weighted_mean_of_what_its_calibrated_members_say(made):
     """Of three files of Keras, loaded with nothing of segflow."""
     ensemble = keras.models.load_model(made.given / "model.keras")
     members = [keras.models.load_model(model / "model.keras") for model in made.models]
@@ -59,7 +59,9 @@ def test_it_says_the_weighted_mean_of_what_its_members_say(made):
 
     found = averages.softmax(np.asarray(ensemble(pixels), np.float64))
 
-    small, large = (averages.ask(member, pixels) for member in members)
+    temperatures = [_record(model)["calibration"]["temperature"] for model in made.models]
+    assert all(abs(temperature - 1) > 0.01 for temperature in temperatures)
+    small, large = map(averages.ask, members, [pixels, pixels], temperatures)
     # Single precision, in which pictures are resized, tells more behind the layers of a U-Net.
     np.testing.assert_allclose(found, 0.75 * small + 0.25 * large, atol=1e-4)
 
@@ -128,6 +130,21 @@ def test_an_ensemble_that_is_finished_is_left_as_it_is(made, tmp_path, capfd):
     assert "holds another model" in trained.line
 
 
+def test_one_of_members_at_other_temperatures_is_another(made, tmp_path, capfd):
+    """As made by a version that did not calibrate members."""
+    output = shutil.copytree(made.given, tmp_path / "ensemble")
+    record = _record(output)
+    for member in record["members"]:
+        del member["temperature"]
+    storage.put(output / "bundle.json", storage.to_json(record))
+
+    how = ("--member-weights=3,1", "--image-size=20x30")
+    ran = run_here(capfd, "ensemble", *made.flags(output), *how)
+
+    assert ran.code == 2
+    assert "temperatures is [1, 1] there and [" in ran.line
+
+
 def test_one_that_was_interrupted_is_begun_anew(made, tmp_path, capfd):
     output = tmp_path / "ensemble"
     (output / "_ensemble").mkdir(parents=True)
@@ -143,6 +160,9 @@ def test_without_a_dataset_it_has_no_scores_and_works_all_the_same(made, tmp_pat
     record = _record(made.given)
     assert record["metrics"] is record["confusion_matrix"] is record["dataset"] is None
     assert [member["weight"] for member in record["members"]] == [0.75, 0.25]
+    fitted = [_record(model)["calibration"]["temperature"] for model in made.models]
+    assert [member["temperature"] for member in record["members"]] == fitted
+    assert record["calibration"] is None
     assert record["image_size"] == [20, 30]
     assert run_here(capfd, "verify", made.given).code == 0
     page = run_here(capfd, "report", *made.models, made.given, f"--output={tmp_path / 'all.html'}")

@@ -175,3 +175,20 @@ def test_a_dataset_has_its_groups_too(pairs, model, tmp_path, capfd):
     assert examples == expected
     assert examples
     assert verify(tmp_path / "e") == ("evaluation", [])
+
+
+@pytest.mark.parametrize("command", ["evaluate", "label"])
+def test_a_model_without_finite_logits_fails_in_one_line(command, pairs, tmp_path, capfd):
+    pixels = keras.Input((*MODEL_SIZE, 3))
+    model = keras.Model(pixels, keras.layers.Rescaling(float("nan"))(pixels))
+    bundle = write_bundle(tmp_path / "spoilt", LABELS, MODEL_SIZE, model=model)
+    flags = [f"--model={bundle}", f"--images={pairs.images}", f"--output={tmp_path / 'out'}"]
+    flags += [f"--masks={pairs.masks}"] if command == "evaluate" else []
+
+    ran = run_here(capfd, command, *flags)
+
+    assert ran.code == 1
+    assert ran.line.startswith(
+        f"segflow {command}: model {bundle}: its logits for {pairs.images}/pair-"
+    )
+    assert "; use another model, or train this one again; finished shards are kept" in ran.line

@@ -20,9 +20,10 @@ from segflow.errors import UsageError
 def test_a_record_tells_the_kind(tmp_path, name, kind):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(dict.fromkeys(kind.keys, 1)))
+    record = {"format_version": kind.format_version, **dict.fromkeys(kind.keys, 1)}
+    path.write_text(json.dumps(record))
     assert outputs.find_kind(tmp_path) is kind
-    assert outputs.read_records(tmp_path, kind) == [dict.fromkeys(kind.keys, 1)]
+    assert outputs.read_records(tmp_path, kind) == [record]
 
 
 def test_what_is_no_output_folder(tmp_path):
@@ -61,3 +62,11 @@ def test_runs_come_in_order(tmp_path):
         (tmp_path / f"runs/{name}.json").write_text(json.dumps(record))
     records = outputs.read_records(tmp_path, outputs.LABELS)
     assert [record["run"] for record in records] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("found", [{"format_version": 1}, {}])
+def test_an_evaluation_of_an_older_format_says_what_to_do(tmp_path, found):
+    (tmp_path / "metrics.json").write_text(json.dumps(found))
+    told = "metrics.json: format version 1, this segflow reads 2; make it anew in another folder"
+    with pytest.raises(UsageError, match=told):
+        outputs.read_records(tmp_path, outputs.EVALUATION)

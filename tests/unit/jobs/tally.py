@@ -30,6 +30,7 @@ class TallyJob(Job):
     per_run: bool = False
     broken: Path | None = None
     name: str = "tally"
+    format_version: int = 1
 
     def open(self) -> "TallyWork":
         return TallyWork(self)

@@ -183,5 +183,6 @@ def test_a_failed_commit_says_why(tmp_path):
     other = new_run(tmp_path, [row(1)])
     work_off(ALL, other, IN_MEMORY)
 
-    with pytest.raises(JobError, match=f"another run, {other.name}, is committed"):
+    why = f"run {run.name}: another run, {other.name}, is committed .*; choose another --output;"
+    with pytest.raises(JobError, match=f"^{why} finished shards are kept$"):
         work_off(ALL, run, IN_MEMORY)

@@ -119,8 +119,8 @@ def test_a_failed_run_is_gone_on_with(tmp_path, worked):
     assert worked == [0, 1, 2]
 
 
-@pytest.mark.parametrize("change", ["config", "library"])
-def test_another_config_or_library_starts_a_new_run_and_gives_up_the_old(
+@pytest.mark.parametrize("change", ["config", "library", "format"])
+def test_another_config_library_or_format_starts_a_new_run_and_gives_up_the_old(
     tmp_path, worked, monkeypatch, change
 ):
     broken = tmp_path / "3"
@@ -131,8 +131,11 @@ def test_another_config_or_library_starts_a_new_run_and_gives_up_the_old(
     if change == "library":
         monkeypatch.setattr("segflow.jobs.launch.version", lambda _: "99.0")
 
-    _launch(tmp_path / "output", config={"seed": int(change == "config")})
+    said, job = io.StringIO(), TallyJob(format_version=2 if change == "format" else 1)
+    _launch(tmp_path / "output", job=job, config={"seed": int(change == "config")}, said=said)
 
+    told = f"run {old.name}, refused or of other settings or versions, is removed"
+    assert told in said.getvalue()
     (new,) = complete_runs(tmp_path / "output")
     assert new.fingerprint != old.fingerprint
     assert worked == [0, 0, 1, 2]

@@ -37,7 +37,7 @@ class FakePredictor:
     def __init__(self, fingerprint: str) -> None:
         self.bundle = SimpleNamespace(label_map=LABELS, fingerprint=fingerprint)
 
-    def prepare(self, image: np.ndarray) -> np.ndarray:
+    def prepare(self, image: np.ndarray, name: str) -> np.ndarray:
         """The image as it is."""
         return image
 

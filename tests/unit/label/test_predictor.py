@@ -3,11 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
+from segflow import storage
 from segflow.data.resize import place_whole, resize_image
-from segflow.errors import UsageError
+from segflow.errors import JobError, UsageError
 from segflow.label.predictor import Predictor, load_bundle
 from segflow.label_map import LabelClass, LabelMap
 from tests.bundles import write_bundle
@@ -166,3 +168,34 @@ def test_crops_are_segmented_beyond_what_training_saw(tmp_path):
 def test_no_bundle_is_a_users_mistake(tmp_path: Path):
     with pytest.raises(UsageError, match="holds no bundle"):
         load_bundle(tmp_path)
+
+
+def test_confidences_are_the_models_own_whatever_the_bundles_temperature(tmp_path):
+    folder, image = write_bundle(tmp_path / "model", LABELS, SIZE), _image(30, 40, share=0.3)
+    (before,) = load_bundle(folder).segment([image])
+    record = storage.read_json(folder / "bundle.json")
+    record["calibration"] = {"temperature": 4.0}
+    storage.put(folder / "bundle.json", storage.to_json(record))
+
+    predictor = load_bundle(folder)
+    (after,) = predictor.segment([image])
+
+    assert predictor.bundle.temperature == 4
+    assert after.confidence == before.confidence
+    assert np.array_equal(after.class_confidence, before.class_confidence, equal_nan=True)
+
+
+@pytest.mark.parametrize("resize", ["stretch", "tile"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_not_finite_are_named_with_their_image(tmp_path, resize, value):
+    """Where the picture is white; elsewhere all is well."""
+    pixels = keras.Input((*SIZE, 3))
+    white = keras.ops.all(keras.ops.equal(pixels, 255), axis=-1, keepdims=True)
+    model = keras.Model(pixels, keras.ops.where(white, value, pixels))
+    predictor = load_bundle(write_bundle(tmp_path / "m", LABELS, SIZE, resize, model))
+    images = [_image(30, 40), _image(30, 40)]
+    images[1][12:20, 12:20] = 255
+
+    with pytest.raises(JobError, match=f"model {tmp_path}/m: its logits for image 2 are not "):
+        predictor.segment(images)
+    assert np.isfinite(predictor.segment(images[:1])[0].confidence)

@@ -21,7 +21,7 @@ from tests.drawn import LABELS, scene
 def test_it_covers_the_image_and_nothing_else(policy, seen, tmp_path):
     predictor = load_bundle(write_bundle(tmp_path / "m", LABELS, (16, 24), policy), 2)
     image, truth = scene(1, (40, 75))
-    prepared = [predictor.prepare(image)] * 3
+    prepared = [predictor.prepare(image, "it")] * 3
     assert [one.seen for one in predictor.predictions(prepared)] == [None] * 3
 
     predictor.keep_confidences = True

@@ -49,8 +49,8 @@ def softmax(logits: Array) -> Array:
     return powers / powers.sum(-1, keepdims=True)
 
 
-def ask(model: keras.Model, pictures: Array) -> Array:
-    """The model's probabilities, at the size of the pictures."""
+def ask(model: keras.Model, pictures: Array, temperature: float = 1) -> Array:
+    """The model's probabilities, its logits divided by a temperature, at the pictures' size."""
     size = model.input_shape[1:3]
     logits = keras.ops.convert_to_numpy(model(resize(pictures, size).astype(np.float32)))
-    return resize(softmax(logits.astype(np.float64)), pictures.shape[1:3])
+    return resize(softmax(logits.astype(np.float64) / temperature), pictures.shape[1:3])

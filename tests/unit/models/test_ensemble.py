@@ -10,13 +10,14 @@ import pytest
 from scipy import ndimage
 
 from segflow.models.ensemble import build_ensemble, build_likelihoods
-from segflow.models.probabilities import at_size
+from segflow.models.probabilities import at_size, at_temperature
 from segflow.models.registry import build_model
 from tests.unit.models import averages
 
 SIZE = (20, 24)
 SIZES = [(20, 24), (10, 12), (30, 36), (13, 31)]
 WEIGHTS = (0.4, 0.3, 0.2, 0.1)
+TEMPERATURES = (3.0, 1.0, 0.5, 1.7)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,26 @@ def test_its_softmax_is_the_weighted_mean_of_its_members_probabilities(members):
     expected = sum(w * part for w, part in zip(WEIGHTS, parts, strict=True))
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert all(np.abs(found - part).max() > 0.1 for part in parts)  # no member alone
+
+
+def _calibrated(members: list[keras.Model]) -> list[keras.Model]:
+    return [at_temperature(m, t) for m, t in zip(members, TEMPERATURES, strict=True)]
+
+
+def test_calibrated_members_are_averaged_at_their_temperatures(members):
+    pixels = averages.noise(SIZE)
+
+    found = averages.softmax(_run(build_ensemble(_calibrated(members), WEIGHTS, SIZE), pixels))
+
+    parts = [averages.ask(m, pixels, t) for m, t in zip(members, TEMPERATURES, strict=True)]
+    expected = sum(w * part for w, part in zip(WEIGHTS, parts, strict=True))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    uncalibrated = averages.softmax(_run(build_ensemble(members, WEIGHTS, SIZE), pixels))
+    assert np.abs(found - uncalibrated).max() > 0.1
+
+
+def test_a_temperature_of_1_leaves_a_model_as_it_is(members):
+    assert at_temperature(members[0], 1.0) is members[0]
 
 
 @pytest.mark.parametrize("size", [SIZE, (15, 18)])
@@ -65,10 +86,11 @@ def test_logits_are_finite_where_all_members_rule_a_class_out(members):
 
 
 def test_it_is_saved_as_one_model_that_bare_keras_loads(tmp_path: Path):
-    """Also of members of one architecture, whose layers have equal names; in a bare process."""
+    """Also of calibrated members of one architecture, whose layers have equal names."""
     members = [build_model("unet", size, 3, {"filters": 2, "depth": 1}) for size in SIZES[:2]]
-    ensemble = build_ensemble(members, (0.5, 0.5), SIZE)
-    nested = build_ensemble([ensemble, averages.tiny_model(0, SIZES[2])], (0.9, 0.1), SIZE)
+    ensemble = build_ensemble([at_temperature(m, 1.5) for m in members], (0.5, 0.5), SIZE)
+    others = [at_temperature(ensemble, 0.8), averages.tiny_model(0, SIZES[2])]
+    nested = build_ensemble(others, (0.9, 0.1), SIZE)
     pixels = averages.noise(SIZE)
     nested.save(tmp_path / "model.keras")
     np.save(tmp_path / "pixels.npy", pixels)

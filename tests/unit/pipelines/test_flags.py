@@ -8,6 +8,7 @@ import tyro
 
 from pipelines import cli, flags
 from segflow.errors import UsageError
+from segflow.train.rate_config import FindRateConfig
 
 
 @dataclass(frozen=True)
@@ -226,3 +227,17 @@ def test_a_list_on_the_command_line_wins_over_that_of_a_file(write):
 
     assert parse(file).config.model == ("a", "b", "c")
     assert parse("--model=d", file, "--model", "e").config.model == ("d", "e")
+
+
+def test_what_cannot_be_resumed_has_no_flag_for_it(capsys):
+    words = ["--dataset=d", "--output=o"]
+    parsed = cli.parse("find-rate", FindRateConfig, words, takes_beam_flags=False)
+    assert parsed.config.resume is False
+    with pytest.raises(UsageError, match="unknown flag --resume"):
+        cli.parse("find-rate", FindRateConfig, [*words, "--resume"], takes_beam_flags=False)
+
+    with pytest.raises(SystemExit):
+        cli.parse("find-rate", FindRateConfig, ["--help"], takes_beam_flags=False)
+    said = capsys.readouterr().out
+    assert "--rate-steps" in said
+    assert "resume" not in said

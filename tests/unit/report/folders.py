@@ -18,6 +18,7 @@ from segflow.data.resize import place
 from segflow.evaluate.table import IMAGES_SCHEMA, image_row
 from segflow.label.prediction import Prediction
 from segflow.label_map import LabelMap
+from segflow.outputs import EVALUATION
 from segflow.scores.boundary import boundary_counts
 from segflow.scores.calibration import calibration
 from segflow.scores.images import score_images
@@ -185,6 +186,7 @@ def write_ensemble(folder: Path, *, scored: bool = True) -> Path:
             "architecture": {"name": "unet", "weights": 1000},
             "image_size": [HEIGHT, WIDTH],
             "weight": (0.75, 0.25)[number],
+            "temperature": (1.5, 0.875)[number],
             "metrics": metrics and {**metrics, "mean_iou": (0.5, 0.625)[number]},
         }
         for number, name in enumerate(names)
@@ -194,6 +196,16 @@ def write_ensemble(folder: Path, *, scored: bool = True) -> Path:
     architecture = {**record["architecture"], "name": "ensemble"}
     changes = {"training": {}, "ensemble": ensemble, "members": members}
     return _commit(folder, "bundle.json", {**record, **changes, "architecture": architecture})
+
+
+def write_models(folder: Path) -> list[Path]:
+    """Two models that differ and an ensemble, for a page that compares them."""
+    name = f"one {HOSTILE.replace('/', '-')}"
+    models = [write_bundle(folder / name), write_bundle(folder / "two")]
+    record = storage.read_json(models[1] / "bundle.json")
+    training = {**record["training"], "loss": "focal", "dataset": f"/data/{'long/' * 20}"}
+    _commit(models[1], "bundle.json", {**record, "training": training})
+    return [*models, write_ensemble(folder / "ensemble")]
 
 
 def write_evaluation(folder: Path, sources: Path) -> Path:
@@ -381,6 +393,7 @@ def _write_metrics(
     table = pa.Table.from_pylist(rows, IMAGES_SCHEMA)
     images = _table(folder, "images/part-00000.parquet", table)
     record = {
+        "format_version": EVALUATION.format_version,
         **score_images(folder, [images], LABEL_MAP.names),
         "examples": len(rows),
         "model": {"path": "/models/one", "fingerprint": _FINGERPRINT},

@@ -26,8 +26,8 @@ def _edit(folder: Path, **changes: object) -> None:
 def test_an_ensembles_page_shows_its_members_weights_and_scores(tmp_path: Path) -> None:
     text = _text(draw(folders.write_ensemble(tmp_path / "both")))
 
-    assert f"script>alert(1)<-script> unet {SIZE} 1,000 0.750 0.500" in text
-    assert f"second unet {SIZE} 1,000 0.250 0.625" in text
+    assert f"script>alert(1)<-script> unet {SIZE} 1,000 0.750 1.500 0.500" in text
+    assert f"second unet {SIZE} 1,000 0.250 0.875 0.625" in text
     assert "fitted on 1,234 pixels" in text
     assert "Best epoch" not in text
     assert "IoU of each class" in text
@@ -37,7 +37,7 @@ def test_an_ensemble_that_was_not_scored_has_a_page_too(tmp_path: Path) -> None:
     text = _text(draw(folders.write_ensemble(tmp_path / "both", scored=False)))
 
     assert "They were not scored" in text
-    assert f"second unet {SIZE} 1,000 0.250 {DASH} {DASH}" in text
+    assert f"second unet {SIZE} 1,000 0.250 0.875 {DASH} {DASH}" in text
     assert "Confusion" not in text
 
 
