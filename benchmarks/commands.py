@@ -31,6 +31,11 @@ def evaluated(output: Path, *words: str) -> dict[str, Any]:
     return dict(storage.read_json(output / "metrics.json"))
 
 
+def for_a_try(epochs: int | None) -> list[str]:
+    """Flags that make a recipe short: without its warm-up, which takes all of a single epoch."""
+    return [] if epochs is None else [f"--epochs={epochs}", "--schedule-options.warmup-epochs=0"]
+
+
 def camvid_dataset(camvid: Path, output: Path, size: str) -> Path:
     """CamVid of the SegNet tutorial, without copies."""
     segflow(

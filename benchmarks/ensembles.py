@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.commands import camvid_dataset, evaluated, segflow, trained
+from benchmarks.commands import camvid_dataset, evaluated, for_a_try, segflow, trained
 from benchmarks.machine import ROOT, origin
 
 _RESULT = ROOT / "docs" / "results" / "ensembles.md"
@@ -34,8 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="of training, each member")
     parser.add_argument("--epochs", type=int)
     arguments = parser.parse_args(argv)
-    length = [f"--max-minutes={arguments.minutes}"]
-    length += [f"--epochs={arguments.epochs}"] if arguments.epochs else []
+    length = [f"--max-minutes={arguments.minutes}", *for_a_try(arguments.epochs)]
     with tempfile.TemporaryDirectory(prefix="segflow-ensembles-") as folder:
         dataset = camvid_dataset(arguments.camvid, Path(folder) / "dataset", "240x320")
         own = ("--backbone=mobilenet", f"--weights={arguments.weights}", *length)

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.commands import camvid_dataset, evaluated, trained
+from benchmarks.commands import camvid_dataset, evaluated, for_a_try, trained
 from benchmarks.machine import ROOT, origin
 
 _RECIPE = ROOT / "examples" / "camvid.yaml"
@@ -35,11 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, help="instead of the recipe's")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     arguments = parser.parse_args(argv)
-    budget = [
-        f"--{name}={value}"
-        for name, value in (("max-minutes", arguments.minutes), ("epochs", arguments.epochs))
-        if value is not None
-    ]
+    budget = [] if arguments.minutes is None else [f"--max-minutes={arguments.minutes}"]
+    budget += for_a_try(arguments.epochs)
     with tempfile.TemporaryDirectory(prefix="segflow-transfer-") as folder:
         dataset = camvid_dataset(arguments.camvid, Path(folder) / "dataset", "240x320")
         found: dict[str, list[Run]] = {"ImageNet": [], _RANDOM: []}
