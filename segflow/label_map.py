@@ -91,6 +91,18 @@ class LabelMap:
         """The narrowest of uint8 and uint16 that holds every id."""
         return np.uint8 if max(self.ignore_id, self.num_classes - 1) <= 255 else np.uint16
 
+    def difference(self, other: "LabelMap") -> str:
+        """What the ids of the two mean differently, such as `classes: a, b and b, a`, or nothing.
+
+        How source masks spell a class, and its colour, matter to masks that are read or drawn,
+        not to what an id stands for in a dataset or a model.
+        """
+        if self.names != other.names:
+            return f"classes: {', '.join(self.names)} and {', '.join(other.names)}"
+        if self.ignore_id != other.ignore_id:
+            return f"ignore id: {self.ignore_id} and {other.ignore_id}"
+        return ""
+
     def palette(self) -> NDArray[np.uint8]:
         """Colours to draw in, uint8 [num_classes, 3]; classes without one get a distinct hue."""
         given = [c.color for c in self.classes if c.color]

@@ -63,8 +63,8 @@ def load_dataset(config: EnsembleConfig, members: Members) -> Dataset | None:
     what = f"dataset {dataset.folder}"
     _require_equal(
         f"model {first.folder} and {what}",
-        _labels(first.label_map) | {"resizing": first.resize},
-        _labels(dataset.label_map) | {"resizing": dataset.resize},
+        (first.label_map, dataset.label_map),
+        {"resizing": (first.resize, dataset.resize)},
     )
     _require_scale(first.resize, members.image_size, "the ensemble", dataset.image_size, what)
     dataset.check_shards([config.split])
@@ -77,29 +77,26 @@ def _require_alike(one: Bundle, other: Bundle) -> None:
             f"--model {one.folder} and {other.folder} are the same model; give each "
             "once, and --member-weights if one is to count more"
         )
-    _require_equal(f"models {one.folder} and {other.folder}", _use(one), _use(other))
+    _require_equal(
+        f"models {one.folder} and {other.folder}",
+        (one.label_map, other.label_map),
+        {
+            "resizing": (one.resize, other.resize),
+            "bands": (one.bands, other.bands),
+            "value range": (one.value_range, other.value_range),
+        },
+    )
 
 
-def _require_equal(who: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
-    for name, value in one.items():
-        if value != other[name]:
-            raise UsageError(
-                f"{who} differ in their {name}: {value} and {other[name]}; only what was trained "
-                "on alike data can be averaged"
-            )
-
-
-def _use(bundle: Bundle) -> dict[str, Any]:
-    return _labels(bundle.label_map) | {
-        "resizing": bundle.resize,
-        "bands": bundle.bands,
-        "value range": bundle.value_range,
-    }
-
-
-def _labels(label_map: LabelMap) -> dict[str, Any]:
-    # Colours and raw ids matter to masks that are read or drawn, not to what a class is.
-    return {"classes": ", ".join(label_map.names), "ignore id": label_map.ignore_id}
+def _require_equal(
+    who: str, label_maps: tuple[LabelMap, LabelMap], pairs: Mapping[str, tuple[Any, Any]]
+) -> None:
+    differences = [f"{name}: {a} and {b}" for name, (a, b) in pairs.items() if a != b]
+    if difference := label_maps[0].difference(label_maps[1]) or next(iter(differences), ""):
+        raise UsageError(
+            f"{who} differ in their {difference}; only what was trained on alike data can be "
+            "averaged"
+        )
 
 
 def _require_scale(

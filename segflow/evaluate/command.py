@@ -50,7 +50,7 @@ def evaluate(
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
     plan: SplitPlan | PairPlan
     if config.dataset is not None:
-        plan = _split_plan(config, bundle)
+        plan = split_plan(config, bundle)
         recorded["dataset_fingerprint"] = plan.dataset.fingerprint
     else:
         plan = _raw_plan(config)
@@ -68,13 +68,17 @@ def evaluate(
     return dict(storage.read_json(output / RECORD_NAME))
 
 
-def _split_plan(config: EvaluateConfig, bundle: Bundle) -> SplitPlan:
+def split_plan(config: EvaluateConfig, bundle: Bundle) -> SplitPlan:
+    """The plan of the dataset's split that `config` names.
+
+    Raises:
+        UsageError: The dataset is not sound, has no such split, or other classes than the model.
+    """
     dataset = Dataset.load(config.dataset or "")
     dataset.split(config.split)
-    if dataset.label_map != bundle.label_map:
+    if difference := dataset.label_map.difference(bundle.label_map):
         raise UsageError(
-            f"dataset {dataset.folder} and model {bundle.folder} have different label maps: "
-            f"{', '.join(dataset.label_map.names)} and {', '.join(bundle.label_map.names)}; "
+            f"dataset {dataset.folder} and model {bundle.folder} differ in their {difference}; "
             "score a model on a dataset made with its label map"
         )
     return SplitPlan(dataset, config.split)

@@ -31,6 +31,8 @@ def page(folders: Sequence[Path]) -> str:
     sides: list[Side] = []
     for folder, record in bundles.items():
         sides += _rows(folder, record)
+    sides = side_by_side.named(sides)
+    names = {Path(side.path): side.name for side in sides if side.weight is None}
     return render(
         "comparison.html",
         kind="comparison",
@@ -38,9 +40,9 @@ def page(folders: Sequence[Path]) -> str:
         sides=sides,
         classes=side_by_side.class_rows(sides),
         warnings=_warnings(list(bundles.values())),
-        curves=_curves(list(bundles)),
+        curves=_curves(names),
         most_curves=plots.MOST_LINES,
-        names=[folder.resolve().name for folder in bundles],
+        names=list(names.values()),
         settings=_differences(list(bundles.values())),
     )
 
@@ -95,10 +97,10 @@ def _differences(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[s
     return [(name, texts) for name, texts in rows if len(set(texts)) > 1]
 
 
-def _curves(folders: Sequence[Path]) -> list[tuple[str, Markup]]:
+def _curves(names: Mapping[Path, str]) -> list[tuple[str, Markup]]:
     """(Title, plot) of the validation by epoch, a line for each bundle that has a history."""
-    histories = {folder: history.read(folder) for folder in folders}
-    trained = [(folder, rows) for folder, rows in histories.items() if rows][: plots.MOST_LINES]
+    histories = {name: history.read(folder) for folder, name in names.items()}
+    trained = [(name, rows) for name, rows in histories.items() if rows][: plots.MOST_LINES]
     if not trained:
         return []
     epochs = list(range(1, max(len(rows) for _, rows in trained) + 1))
@@ -108,10 +110,7 @@ def _curves(folders: Sequence[Path]) -> list[tuple[str, Markup]]:
             plots.curves(
                 f"{title} by epoch",
                 epochs,
-                [
-                    plots.Curve(folder.resolve().name, _filled(rows, column, len(epochs)))
-                    for folder, rows in trained
-                ],
+                [plots.Curve(name, _filled(rows, column, len(epochs))) for name, rows in trained],
                 None,
                 limits,
             ),

@@ -83,9 +83,10 @@ def curves(
         limits: Of the y axis; None fits the values.
     """
     figure, axes = _figure()
+    drawn = []
     for curve, (dashes, color) in zip(lines, _LINES, strict=False):
         values = [np.nan if v is None else v for v in curve.values]
-        axes.plot(epochs, values, color=color, linewidth=1.8, linestyle=dashes, label=curve.name)
+        drawn += axes.plot(epochs, values, color=color, linewidth=1.8, linestyle=dashes)
         if len(epochs) < 3:
             axes.plot(epochs, values, "o", color=color)
     if best_epoch is not None:
@@ -103,7 +104,8 @@ def curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if limits:
         axes.set_ylim(*limits)
-    axes.legend(loc="best")
+    # Named here: the label of a line is left out if it begins with an underscore.
+    axes.legend(drawn, [curve.name for curve in lines[: len(drawn)]], loc="best")
     return _svg(figure, title)
 
 
@@ -133,14 +135,15 @@ def reliability(title: str, lines: Sequence[tuple[str, Reliability]]) -> Markup:
     """
     figure, axes = _figure(_SQUARE)
     axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, linestyle=(0, (3, 3)))
-    for (name, bins), color in zip(lines, (_FIRST, _SECOND), strict=False):
+    drawn = []
+    for (_, bins), color in zip(lines, (_FIRST, _SECOND), strict=False):
         used = bins.pixels > 0
         pixels = bins.pixels[used]
         confidence, accuracy = bins.confidence[used] / pixels, bins.hits[used] / pixels
-        axes.plot(confidence, accuracy, color=color, linewidth=1.8, label=name)
+        drawn += axes.plot(confidence, accuracy, color=color, linewidth=1.8)
         axes.scatter(confidence, accuracy, 12 + 120 * pixels / pixels.sum(), color)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of hits")
-    axes.legend(loc="upper left")
+    axes.legend(drawn, [name for name, _ in lines[: len(drawn)]], loc="upper left")
     return _svg(figure, title)
 
 

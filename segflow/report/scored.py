@@ -25,7 +25,7 @@ class Calibration:
     words: str
     plot: Markup
     error: float | None
-    temperature: float | None = None
+    temperature: str = ""
     error_after: float | None = None
 
 
@@ -79,7 +79,13 @@ def of_bundle(found: Mapping[str, Any] | None) -> Calibration | None:
     before, after = (Reliability.from_dict(found[name]) for name in ("before", "after"))
     lines = [("as it is", before), (f"at temperature {found['temperature']:.2f}", after)]
     plot = plots.reliability("Share of hits by confidence", lines)
-    return Calibration(_words(before), plot, before.error, found["temperature"], after.error)
+    return Calibration(_words(before), plot, before.error, _temperature(found), after.error)
+
+
+def _temperature(found: Mapping[str, Any]) -> str:
+    value = found["temperature"]
+    end = f", the {'largest' if value > 1 else 'smallest'} that is tried"
+    return f"{value:.3f}{end if found.get('at_bound') else ''}"
 
 
 def _words(bins: Reliability) -> str:

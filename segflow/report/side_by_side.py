@@ -1,11 +1,13 @@
 """Models in one table: the members of an ensemble beside it, or several bundles."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from segflow.report import history
+
+_Parts = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class Side:
     """One model of the table.
 
     Attributes:
-        name: Its folder's name.
+        name: What tells its folder from the others', as `names` gives it.
         path: Its folder.
         record: What says of it `architecture`, `image_size` and `metrics`: its own `bundle.json`,
             or an ensemble's entry of it.
@@ -44,7 +46,7 @@ def of_bundle(folder: Path, bundle: Mapping[str, Any]) -> Side:
     """A bundle as a row, with its `bundle.json`."""
     seconds = bundle["training"].get("seconds")
     return Side(
-        folder.resolve().name,
+        names([str(folder)])[str(folder)],
         str(folder),
         bundle,
         speed=history.speed(history.read(folder)),
@@ -58,7 +60,28 @@ def members(folder: Path, bundle: Mapping[str, Any]) -> list[Side]:
         Side(Path(member["path"]).name, member["path"], member, member["weight"])
         for member in bundle.get("members", ())
     ]
-    return [*sides, of_bundle(folder, bundle)] if sides else []
+    return named([*sides, of_bundle(folder, bundle)]) if sides else []
+
+
+def named(sides: Sequence[Side]) -> list[Side]:
+    """The same models, each under the name that tells it from all of these."""
+    found = names([side.path for side in sides])
+    return [replace(side, name=found[side.path]) for side in sides]
+
+
+def names(paths: Sequence[str]) -> dict[str, str]:
+    """Each folder's name, after as many of those above it as tell it from the other folders."""
+    parts = {path: Path(path).resolve().parts for path in paths}
+    lengths = range(1, max(map(len, parts.values())) + 1)
+    return {
+        path: str(Path(*next(own[-n:] for n in lengths if _is_alone(own, parts.values(), n))))
+        for path, own in parts.items()
+    }
+
+
+def _is_alone(own: _Parts, all_parts: Iterable[_Parts], length: int) -> bool:
+    """Whether no other path ends in the same parts."""
+    return all(other == own or other[-length:] != own[-length:] for other in all_parts)
 
 
 @dataclass(frozen=True)

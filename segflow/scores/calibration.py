@@ -16,6 +16,7 @@ from segflow.scores.confusion import number, ratio
 
 BINS = 15  # of equal width over [0, 1], as in the paper; each includes its upper end
 _TEMPERATURES = (0.05, 20.0)  # where a minimum is looked for
+_LEAST_GAIN = 1e-6  # nats a pixel; below it the likelihood is flat
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,16 @@ def calibration(logits: NDArray[Any], truth: NDArray[Any]) -> dict[str, Any] | N
         truth: Class ids [pixels].
 
     Returns:
-        `temperature`, `pixels`, and `before` and `after` it, each with
-        `negative_log_likelihood` (mean, nats), `expected_calibration_error` and `bins`; None
-        without a pixel.
+        `temperature`, `at_bound` (whether that is an end of the range it is looked for in),
+        `pixels`, and `before` and `after` it, each with `negative_log_likelihood` (mean, nats),
+        `expected_calibration_error` and `bins`; None without a pixel.
     """
     if not truth.size:
         return None
     temperature = fit_temperature(logits, truth)
     return {
         "temperature": temperature,
+        "at_bound": temperature in _TEMPERATURES,
         "pixels": int(truth.size),
         "before": _judged(logits, truth, 1.0),
         "after": _judged(logits, truth, temperature),
@@ -117,32 +119,38 @@ def calibration(logits: NDArray[Any], truth: NDArray[Any]) -> dict[str, Any] | N
 def fit_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
     """The temperature T for which softmax(logits / T) gives the truth the largest likelihood.
 
-    It changes no prediction. Between 0.05 and 20.
+    It changes no prediction. Between 0.05 and 20; 1 where no other makes the mean negative
+    log-likelihood smaller by more than 1e-6 nats, as it then says nothing of the temperature.
 
     Args:
         logits: Floats [pixels, n].
         truth: Class ids [pixels].
     """
-    low, high = np.log(_TEMPERATURES)
+    logits = logits.astype(np.float64)
+
+    def loss(temperature: float) -> float:
+        return negative_log_likelihood(logits, truth, temperature)
+
     found = optimize.minimize_scalar(
-        lambda log: negative_log_likelihood(logits, truth, float(np.exp(log))),
-        bounds=(low, high),
+        lambda log: loss(float(np.exp(log))),
+        bounds=tuple(np.log(_TEMPERATURES)),
         method="bounded",
         options={"xatol": 1e-6},
     )
-    return float(np.exp(found.x))
+    # The search comes near the ends of its range, but never tries them.
+    best = min((*_TEMPERATURES, float(np.exp(found.x))), key=loss)
+    return best if loss(1.0) - loss(best) > _LEAST_GAIN else 1.0
 
 
 def negative_log_likelihood(logits: NDArray[Any], truth: NDArray[Any], temperature: float) -> float:
-    """Mean over pixels of -log softmax(logits / T) of the true class, in nats."""
-    scaled = logits / np.asarray(temperature, logits.dtype)
-    of_truth = np.take_along_axis(scaled, truth.astype(np.int64)[:, None], axis=1)[:, 0]
-    losses = special.logsumexp(scaled, axis=1) - of_truth
-    return float(losses.mean(dtype=np.float64))
+    """Mean over pixels of -log softmax(logits / T) of the true class, in nats, as float64."""
+    scaled = logits.astype(np.float64) / temperature
+    of_truth = np.take_along_axis(scaled, truth.astype(np.int64)[:, None], axis=1)
+    return float(special.logsumexp(scaled - of_truth, axis=1).mean())
 
 
 def _judged(logits: NDArray[Any], truth: NDArray[Any], temperature: float) -> dict[str, Any]:
-    scaled = logits / np.asarray(temperature, logits.dtype)
+    scaled = logits.astype(np.float64) / temperature
     confidence = np.exp(scaled.max(1) - special.logsumexp(scaled, axis=1))
     reliability = Reliability.count(confidence, logits.argmax(1) == truth)
     loss = negative_log_likelihood(logits, truth, temperature)

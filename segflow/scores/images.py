@@ -19,6 +19,7 @@ _GROUPS = 1000  # scored by themselves: those with most images
 _ROWS_AT_ONCE = 64  # a matrix of 150 classes takes 180 kB
 _MEMORY = "256MB"  # beyond it DuckDB spills to disk
 _COLUMNS = [
+    "key",
     "group",
     "confusion_matrix",
     "boundary_intersection",
@@ -44,13 +45,13 @@ def score_images(
         most images), and `calibration`.
     """
     parts = [folder / file["path"] for file in files if file["path"].startswith("images/")]
-    images = sum(pq.read_metadata(part).num_rows for part in parts)
     groups, count = _largest_groups(parts)
-    tally, reliability = Tally(images, len(names), groups), Reliability.empty()
+    tally, reliability = Tally(len(names), groups), Reliability.empty()
     for batch in _batches(parts):
         rows, classes = len(batch), len(names)
         boundary = [_integers(batch, f"boundary_{name}") for name in ("intersection", "union")]
         tally.add(
+            batch.column("key").to_pylist(),
             _integers(batch, "confusion_matrix").reshape(rows, classes, classes),
             np.stack([counts.reshape(rows, classes) for counts in boundary], axis=1),
             batch.column("group").to_pylist(),

@@ -15,19 +15,19 @@ class Tally:
     """Adds up exact counts; what it keeps does not grow with the images.
 
     Args:
-        images: How many will be added.
         classes: Number of classes n.
         groups: Those to be scored by themselves.
     """
 
-    def __init__(self, images: int, classes: int, groups: Iterable[str] = ()) -> None:
+    def __init__(self, classes: int, groups: Iterable[str] = ()) -> None:
         self.confusion = np.zeros((classes, classes), np.int64)
         self._boundary = np.zeros((2, classes), np.int64)
-        self._bootstrap = Bootstrap(images, classes)
+        self._bootstrap = Bootstrap(classes)
         self._groups = {group: _Group(classes) for group in groups}
 
     def add(
         self,
+        keys: Sequence[str],
         confusion: NDArray[np.int64],
         boundary: NDArray[np.int64],
         groups: Sequence[str | None] = (),
@@ -35,13 +35,14 @@ class Tally:
         """Adds k images.
 
         Args:
+            keys: Of the images; they decide how often a resample draws each.
             confusion: int64 [k, n, n]; rows are truth.
             boundary: int64 [k, 2, n], as `boundary_counts` gives them.
             groups: The group of each image, if any.
         """
         self.confusion += confusion.sum(0)
         self._boundary += boundary.sum(0)
-        self._bootstrap.add(confusion)
+        self._bootstrap.add(keys, confusion)
         for group, one in zip(groups, confusion, strict=False):
             if group in self._groups:
                 self._groups[group].add(one)
@@ -53,7 +54,7 @@ class Tally:
             names: Of the classes.
 
         Raises:
-            ValueError: Images are missing, or there is not one name for each class.
+            ValueError: There is not one name for each class.
         """
         summary = summarize(self.confusion, names)
         intervals = self._bootstrap.intervals()

@@ -73,13 +73,13 @@ def score_split(
     Examples without a valid pixel have no score and are not shown.
     """
     label_map, examples = dataset.label_map, dataset.split(split_name).examples
-    tally = Tally(examples, label_map.num_classes)
+    tally = Tally(label_map.num_classes)
     sample = _LogitSample(examples, dataset.image_size, label_map.num_classes)
     ranked: list[_Ranked] = []
     for one in _predictions(model, dataset, split_name, batch_size):
         pair = (one.truth, one.prediction, label_map.num_classes, label_map.ignore_id)
         confusion = scores.confusion_matrix(*pair)
-        tally.add(confusion[np.newaxis], boundary_counts(*pair)[np.newaxis])
+        tally.add([one.key], confusion[np.newaxis], boundary_counts(*pair)[np.newaxis])
         sample.add(one, label_map.ignore_id)
         if confusion.any():
             share = one.doubtful(label_map.ignore_id).sum() / confusion.sum()

@@ -1,6 +1,7 @@
 """`segflow verify` finds each kind of lie, even where sizes and checksums agree."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -199,6 +200,18 @@ def test_scores_that_the_images_do_not_give(copy, change, problem):
     folder = copy("evaluation")
     _change_record(folder, change)
     assert any(problem in found for found in verify(folder)[1])
+
+
+def test_scores_of_another_machine_may_differ_in_their_last_digit(copy):
+    folder = copy("evaluation")
+
+    def round_otherwise(record: Record) -> None:
+        record["mean_iou"] = math.nextafter(record["mean_iou"], 1)
+        interval = record["intervals"]["mean_iou"]
+        interval[0] = math.nextafter(interval[0], 0)
+
+    _change_record(folder, round_otherwise)
+    assert verify(folder) == ("evaluation", [])
 
 
 def test_a_file_outside_the_folder_is_not_read(copy, tmp_path):

@@ -123,13 +123,13 @@ def write_dataset(folder: Path, copies: int = 2) -> Path:
 
 def write_bundle(folder: Path) -> Path:
     """A model bundle after five epochs, the fourth the best."""
-    rows, tally = [], Tally(4, 4)
+    rows, tally = [], Tally(4)
     for seed, rank in ((2, "worst"), (3, "median"), (0, "best"), (1, "best"), (2, "doubtful")):
         image, ids = scene(seed)
         prediction = predicted(ids, {"worst": 7, "median": 4, "best": 1, "doubtful": 7}[rank])
         counted = counts(ids, prediction)
         if rank != "doubtful":
-            tally.add(counted["confusion"][None], counted["boundary"][None])
+            tally.add([rank], counted["confusion"][None], counted["boundary"][None])
         rows.append(
             {
                 "rank": rank,

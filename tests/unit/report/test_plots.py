@@ -26,6 +26,13 @@ def test_curves_name_their_lines_and_mark_the_best_epoch() -> None:
     assert {"training", "validation", "best: 2", "epoch"} <= set(texts)
 
 
+def test_a_line_whose_name_begins_with_an_underscore_is_named_too() -> None:
+    lines = [plots.Curve("_unet", [3.0, 2.0]), plots.Curve("fpn", [3.5, 1.0])]
+    assert {"_unet", "fpn"} <= set(_texts(plots.curves("Loss", [1, 2], lines, None)))
+    bins = Reliability.count(np.array([0.5, 0.95]), np.array([True, False]))
+    assert "_unet" in _texts(plots.reliability("Reliability", [("_unet", bins)]))
+
+
 def test_text_is_escaped_and_no_formula() -> None:
     name = "$a_1$ <script> & 'b'"
     svg = plots.curves(f'"{name}"', [1], [plots.Curve(name, [1.0])], None)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from segflow.report import scored
-from segflow.scores.calibration import Reliability
+from segflow.scores.calibration import Reliability, calibration
 
 NAMES = ["sky", "road", "car", "bird"]
 
@@ -35,6 +35,13 @@ def test_the_verdict_compares_sureness_with_hits() -> None:
     assert _said(0.9, 70).endswith("is 90.0 % sure and 70.0 % right: it is overconfident.")
     assert _said(0.6, 70).endswith("it is underconfident.")
     assert _said(0.7, 70).endswith("it is on the whole as sure as it is right.")
+
+
+def test_a_temperature_at_the_end_of_its_range_is_told() -> None:
+    logits = np.eye(2, dtype=np.float32)[np.arange(20) % 2] * 3
+    found = scored.of_bundle(calibration(logits, (np.arange(20) + 1) % 2))
+    assert found is not None
+    assert found.temperature == "20.000, the largest that is tried"
 
 
 def test_without_a_pixel_nothing_is_said() -> None:

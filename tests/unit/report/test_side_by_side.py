@@ -6,7 +6,7 @@ import pytest
 
 from segflow import storage
 from segflow.errors import UsageError
-from segflow.report import compare, draw
+from segflow.report import compare, draw, side_by_side
 from tests.unit.report import folders
 from tests.unit.report.test_draw import Page
 
@@ -55,6 +55,22 @@ def test_several_bundles_are_compared_on_one_page(tmp_path: Path) -> None:
     html = (tmp_path / "pages/compare.html").read_text()
     assert html.count('<svg class="plot"') == 2
     assert all(f">{name}</text>" in html for name in ("one", "two"))
+
+
+def test_models_are_named_by_as_much_of_their_paths_as_tells_them_apart() -> None:
+    paths = ["/runs/a/x/model", "/runs/b/x/model", "/runs/b/unet", "/runs/b/unet/", "/model"]
+    assert side_by_side.names(paths) == dict(
+        zip(paths, ["a/x/model", "b/x/model", "unet", "unet", "/model"], strict=True)
+    )
+
+
+def test_folders_of_one_name_are_told_apart_in_tables_and_plots(tmp_path: Path) -> None:
+    models = [folders.write_bundle(tmp_path / name / "model") for name in ("one", "_two")]
+
+    html = compare(models, tmp_path / "compare.html").read_text()
+
+    assert all(f">{name}/model</text>" in html for name in ("one", "_two"))
+    assert all(f">{name}/model</span>" in html for name in ("one", "_two"))
 
 
 def test_scores_that_cannot_be_compared_are_named(tmp_path: Path) -> None:

@@ -112,6 +112,33 @@ def test_a_model_that_is_always_right_and_one_that_never_is_stay_in_the_range():
     assert fit_temperature(logits, wrong) == pytest.approx(20, rel=1e-3)
 
 
+@pytest.mark.parametrize("margin", [30, 40, 100])
+def test_where_no_temperature_helps_it_is_1(margin):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 2000)
+    logits = (np.eye(3)[truth] * margin + rng.normal(0, 1, (2000, 3))).astype(np.float32)
+    found = calibration(logits, truth)
+    assert found is not None
+    assert (found["temperature"], found["at_bound"]) == (1, False)
+    assert found["after"] == found["before"]
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_logits_that_say_nothing_have_no_temperature_but_1(classes):
+    assert fit_temperature(np.zeros((5, classes), np.float32), np.zeros(5, int)) == 1
+
+
+def test_a_temperature_at_an_end_of_the_range_is_told():
+    logits = np.eye(3, dtype=np.float32)[np.arange(30) % 3] * 5
+    for truth, end in ((np.arange(30) % 3, 0.05), ((np.arange(30) + 1) % 3, 20)):
+        found = calibration(logits, truth)
+        assert found is not None
+        assert (found["temperature"], found["at_bound"]) == (end, True)
+    inside = calibration(*_drawn(3.0))
+    assert inside is not None
+    assert inside["at_bound"] is False
+
+
 def test_overconfidence_is_mended():
     found = calibration(*_drawn(3.0))
     assert found is not None

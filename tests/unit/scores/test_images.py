@@ -21,6 +21,7 @@ def _rows(count):
         confusion, boundary = rng.integers(0, 50, (3, 3)), rng.integers(1, 50, (2, 3))
         bins = Reliability.count(rng.random(40), rng.random(40) < 0.7)
         yield {
+            "key": f"{i}.png",
             "group": [None, "b", "a", "b", "c"][i % 5],
             "confusion_matrix": confusion.ravel().tolist(),
             "boundary_intersection": boundary.min(0).tolist(),
@@ -50,10 +51,11 @@ def _write(folder, rows, cuts):
 
 
 def test_they_are_those_of_all_rows_together(rows, tmp_path):
-    tally = Tally(150, 3, "abc")
+    tally = Tally(3, "abc")
     union, both = ([row[f"boundary_{n}"] for row in rows] for n in ("union", "intersection"))
     confusion = np.array([row["confusion_matrix"] for row in rows]).reshape(-1, 3, 3)
-    tally.add(confusion, np.stack([both, union], axis=1), [row["group"] for row in rows])
+    keys, groups = ([row[name] for row in rows] for name in ("key", "group"))
+    tally.add(keys, confusion, np.stack([both, union], axis=1), groups)
     expected = tally.summary(NAMES)
 
     found = score_images(tmp_path, _write(tmp_path, rows, [70, 70]), NAMES)

@@ -30,10 +30,10 @@ def _counts(pairs):
 
 @pytest.fixture(scope="module")
 def summary(pairs):
-    tally = Tally(12, 3, ["a", "b"])
-    groups = ["a", "b", None, "c"] * 3
+    tally = Tally(3, ["a", "b"])
+    groups, keys = ["a", "b", None, "c"] * 3, [f"{i}.png" for i in range(12)]
     for part in (slice(5), slice(5, None)):
-        tally.add(*(counts[part] for counts in _counts(pairs)), groups[part])
+        tally.add(keys[part], *(counts[part] for counts in _counts(pairs)), groups[part])
     return tally.summary(NAMES)
 
 
