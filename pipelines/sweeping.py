@@ -99,13 +99,14 @@ def _train(config: TrainConfig) -> None:
 
 def _table(record: Mapping[str, Any]) -> Table:
     table = Table()
-    names = list(record["parameters"])
-    for column in ("trial", *names, "val mIoU", "minutes", "status"):
-        table.add_column(column, overflow="fold")
+    for column in ("trial", "val mIoU", "minutes"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("settings", overflow="fold")
     for trial in sorted(record["results"], key=lambda trial: -(trial["val_mean_iou"] or 0.0)):
         figures = (_figure(trial["val_mean_iou"], ".4f"), _figure(trial["minutes"], ".1f"))
-        settings = (str(trial["settings"][name]) for name in names)
-        table.add_row(str(trial["number"]), *settings, *figures, trial["status"])
+        settings = ", ".join(f"{name} {value}" for name, value in trial["settings"].items())
+        table.add_row(f"{trial['number']:03d}", *figures, trial["status"], settings)
     return table
 
 

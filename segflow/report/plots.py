@@ -189,7 +189,7 @@ def scores_over_trials(trials: Sequence[int], scores: Sequence[float]) -> Markup
     axes.plot(trials, scores, "o", color=_FIRST, markersize=5, label="trial")
     axes.set(xlabel="trial", ylabel="mean IoU")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # above, as points lie all over
     return _svg(figure, "Mean IoU over trials")
 
 
@@ -204,6 +204,8 @@ def scores_by_number(
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
+    elif all(isinstance(value, int) for value in values):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel=name, ylabel="mean IoU")
     return _svg(figure, f"Mean IoU by {name}")
 

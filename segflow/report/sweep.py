@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from segflow import storage
 from segflow.report import plots
-from segflow.report.render import render
+from segflow.report.render import flatten, render
 
 _SHOWN = 60  # characters of a choice in a plot
 
@@ -16,7 +16,7 @@ _SHOWN = 60  # characters of a choice in a plot
 def page(folder: Path) -> str:
     """The HTML report of a sweep."""
     record = storage.read_json(folder / "sweep.json")
-    results = record["results"]
+    results, parameters = record["results"], record["parameters"]
     scored = [trial for trial in results if trial["val_mean_iou"] is not None]
     return render(
         "sweep.html",
@@ -26,7 +26,9 @@ def page(folder: Path) -> str:
         ranked=sorted(results, key=lambda trial: -(trial["val_mean_iou"] or 0.0)),
         best=max((trial["val_mean_iou"] for trial in scored), default=None),
         minutes=sum(trial["minutes"] or 0.0 for trial in results),
-        plots=_plots(record["parameters"], scored) if scored else [],
+        plots=_plots(parameters, scored) if scored else [],
+        searched={name: _in_words(parameter) for name, parameter in parameters.items()},
+        common={n: text for n, text in flatten(record["config"]) if n not in parameters},
     )
 
 
@@ -50,3 +52,10 @@ def _by(name: str, parameter: Any, values: Sequence[Any], scores: Sequence[float
 
 def _texts(values: Sequence[Any]) -> list[str]:
     return [str(value)[:_SHOWN] for value in values]
+
+
+def _in_words(parameter: Any) -> str:
+    if not isinstance(parameter, Mapping):
+        return ", ".join(map(str, parameter))
+    scale = ", on a logarithmic scale" if parameter["log"] else ""
+    return f"{parameter['low']} to {parameter['high']}{scale}"

@@ -21,7 +21,7 @@ OWN_SETTINGS = ("dataset", "output", "resume")
 
 @dataclass(frozen=True)
 class TrainCommandConfig(TrainConfig):
-    """Trains a model on a dataset, on all local GPUs or on the CPU; with --sweep, many models."""
+    """Trains a model on a dataset, on all local GPUs or the CPU; with --sweep, many."""
 
     sweep: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """YAML file of settings to search, by training again and again into --output: 'trials', 'seed'
