@@ -1,6 +1,7 @@
 """The file of a sweep, the command lines of its trials, and a sweep as a user runs it."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -13,6 +14,7 @@ from segflow.train.schedule_config import ScheduleConfig
 from segflow.train.sweep.config import Choices, Range
 from segflow.verify import verify
 from tests.programs import run_here
+from tests.requirements import ROOT
 from tests.unit.train.datasets import write_dataset
 
 FILE = """
@@ -43,6 +45,14 @@ def test_the_file_names_settings_as_a_config_file_does(write):
         "backbone": Choices(("none", "mobilenet_v2")),
         "augmentation.zoom": Choices(([0.8, 1.25], [1, 1])),
     }
+
+
+def test_the_file_in_the_documentation_is_one(write):
+    page = (ROOT / "docs/train.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```yaml\n(trials.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    sweep = sweeping.read(write(block))
+    assert list(sweep.parameters)[-1] == "augmentation.zoom"
+    assert sweep.parameters["batch_size"] == Range(4, 16)
 
 
 @pytest.mark.parametrize(
