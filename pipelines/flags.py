@@ -100,14 +100,14 @@ def beam_flags() -> Flags:
             options._add_argparse_args(parser)
             for action in parser._actions:
                 for spelling in action.option_strings:
-                    names[_normal(spelling.lstrip("-"))] = Flag(spelling, action.nargs == 0)
+                    names[normal(spelling.lstrip("-"))] = Flag(spelling, action.nargs == 0)
     return names
 
 
 def flag_name(word: str) -> str | None:
     """The name of the flag that a word of the command line begins with; None if it is none."""
     match = re.match(r"--?([A-Za-z][\w.-]*)", word)
-    return _normal(match[1]) if match else None
+    return normal(match[1]) if match else None
 
 
 def expand_config_files(arguments: Sequence[str], own: Flags, takes_beam_flags: bool) -> list[str]:
@@ -135,49 +135,64 @@ def words_in_file(path: str, own: Flags, takes_beam_flags: bool) -> list[str]:
     Raises:
         UsageError: The file cannot be read, or holds a key that is no flag.
     """
-    if not path:
-        raise UsageError("--config: expected the path of a YAML file, found nothing")
-    try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"--config {path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"--config {path}: not valid YAML: {reason}") from error
-    if not isinstance(data, dict):
-        found = "nothing" if data is None else repr(data)[:60]
-        raise UsageError(f"--config {path}: expected 'flag: value' lines, found {found}")
     words: list[str] = []
-    for key, value in _settings(data, "", own):
+    for key, value in settings(read_yaml("--config", path), own):
         words += _words(key, value, path, own, takes_beam_flags)
     return words
 
 
-def _settings(data: Mapping[Any, Any], prefix: str, own: Flags) -> Iterator[tuple[str, Any]]:
+def read_yaml(flag: str, path: str) -> dict[Any, Any]:
+    """The mapping that the YAML file of a flag holds.
+
+    Raises:
+        UsageError: The file cannot be read, or holds something else.
+    """
+    if not path:
+        raise UsageError(f"{flag}: expected the path of a YAML file, found nothing")
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"{flag} {path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{flag} {path}: not valid YAML: {reason}") from error
+    if not isinstance(data, dict):
+        found = "nothing" if data is None else repr(data)[:60]
+        raise UsageError(f"{flag} {path}: expected 'flag: value' lines, found {found}")
+    return data
+
+
+def settings(data: Mapping[Any, Any], own: Flags, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys and values; a mapping is a section if there are flags below it."""
     for key, value in data.items():
         name = f"{prefix}{key}"
-        section = f"{_normal(name)}."
+        section = f"{normal(name)}."
         if isinstance(value, dict) and any(known.startswith(section) for known in own):
-            yield from _settings(value, f"{name}.", own)
+            yield from settings(value, own, f"{name}.")
         else:
             yield name, value
 
 
 def _words(key: str, value: Any, path: str, own: Flags, takes_beam_flags: bool) -> list[str]:
-    name = _normal(key)
+    name = normal(key)
     own = {known: flag for known, flag in own.items() if known != "config"}  # files do not nest
     if flag := own.get(name):
-        return _own_words(flag, value)
+        return own_words(flag, value)
     beams = beam_flags() if takes_beam_flags else {}
     if flag := beams.get(name):
         return _beam_words(flag, value)
-    closest = _closest(name, {**own, **beams})
+    raise unknown_key(f"--config {path}", key, {**own, **beams})
+
+
+def unknown_key(where: str, key: str, known: Flags) -> UsageError:
+    """The complaint about a key of a file that is no flag."""
+    closest = _closest(normal(key), known)
     hint = f"did you mean {closest.spelling[2:]}?" if closest else "see --help for the flags"
-    raise UsageError(f"--config {path}: unknown key {key}; {hint}")
+    return UsageError(f"{where}: unknown key {key}; {hint}")
 
 
-def _own_words(flag: Flag, value: Any) -> list[str]:
+def own_words(flag: Flag, value: Any) -> list[str]:
+    """A setting as words of a command line: a value of YAML, or a list of them."""
     if flag.is_switch and isinstance(value, bool):
         return [flag.spelling] if value else [flag.negation]
     if isinstance(value, list):
@@ -236,7 +251,7 @@ def require_all(words: Sequence[str], config: Any) -> None:
     given = {flag_name(word) for word in words}
     missing = []
     for field in dataclasses.fields(config):
-        name = _normal(field.name)
+        name = normal(field.name)
         if field.default is not dataclasses.MISSING or name in given:
             continue
         if field.default_factory is not dataclasses.MISSING:
@@ -274,5 +289,6 @@ def _closest(name: str, known: Flags) -> Flag | None:
     return known[matches[0]] if matches else None
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
+    """A setting's name as a flag has it: words joined by dashes."""
     return name.replace("_", "-")

@@ -114,6 +114,7 @@ def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     assert isinstance(spec, PrimitiveConstructorSpec)
     return dataclasses.replace(
         spec,
+        choices=spec.choices and (*spec.choices, flags.NONE),
         instance_from_str=lambda w: None if w == [flags.NONE] else spec.instance_from_str(w),
         is_instance=lambda value: value is None or spec.is_instance(value),
         str_from_instance=lambda v: [flags.NONE] if v is None else spec.str_from_instance(v),

@@ -20,7 +20,7 @@ class ReportConfig:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(required)"),
     ]
-    """A dataset, model bundle, evaluation, or labels; or several model bundles."""
+    """A dataset, model bundle, evaluation, labels, or sweep; or several model bundles."""
     output: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """HTML file to write the comparison of several bundles to; a folder's own report lies in it."""
 

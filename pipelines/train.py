@@ -1,22 +1,25 @@
-"""`segflow train`: a model on a dataset, on all local devices."""
+"""`segflow train`: a model on a dataset, on all local devices; or many, with `--sweep`."""
 
 import sys
 from collections.abc import Sequence
 
-from pipelines import cli, tables
+from pipelines import cli, sweeping, tables
 from segflow import storage
-from segflow.train.config import TrainConfig
+from segflow.train.sweep.config import TrainCommandConfig
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    return cli.run("train", TrainConfig, _execute, argv)
+    return cli.run("train", TrainCommandConfig, _execute, argv)
 
 
-def _execute(config: TrainConfig, _: Sequence[str]) -> None:
+def _execute(config: TrainCommandConfig, _: Sequence[str]) -> None:
+    if config.sweep is not None:
+        sweeping.execute(config, config.sweep)
+        return
     from segflow.train.trainer import train  # heavy: --help does without
 
-    folder = train(config)
+    folder = train(config.training())
     record = storage.read_json(folder / "bundle.json")
     metrics = record["metrics"]
     tables.print_scores(f"model {folder}, split {metrics['split']}", metrics)

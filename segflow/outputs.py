@@ -52,8 +52,13 @@ EVALUATION = Kind(
 )
 LABELS = Kind("labels", "runs/*.json", ("run", "model", "classes", "gone", *_TABLES))
 RATES = Kind("rate test", "rates.json", ("suggested_learning_rate", "dataset", "config", "files"))
+SWEEP = Kind(
+    "sweep",
+    "sweep.json",
+    ("parameters", "trials", "seed", "results", "best", "dataset", "config", "files"),
+)
 
-_KINDS = (DATASET, BUNDLE, EVALUATION, LABELS, RATES)
+_KINDS = (DATASET, BUNDLE, EVALUATION, LABELS, RATES, SWEEP)
 
 
 def find_kind(folder: Path) -> Kind:

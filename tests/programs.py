@@ -18,6 +18,7 @@ _PROGRESS = re.compile(
     r".*: complete already, |warning: no example in |"
     r"survey: \d+ pairs read|"
     r"ensemble: fitting |ensemble: scoring |.*: this ensemble is finished; |"
+    r"sweep: trial \d+ |sweep: all \d+ combinations |"
     r"\w+: \d+ of \d+ shards, .* images/s|train: epoch \d+ of |$"
 )
 IN_MEMORY = "--direct_running_mode=in_memory"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from segflow import outputs, storage
 from segflow.errors import UsageError
-from segflow.report import comparison, dataset, evaluation, labels, model, rates
+from segflow.report import comparison, dataset, evaluation, labels, model, rates, sweep
 
 REPORT_NAME = "report.html"
 
@@ -15,6 +15,7 @@ _PAGES: dict[outputs.Kind, Callable[[Path], str]] = {
     outputs.EVALUATION: evaluation.page,
     outputs.LABELS: labels.page,
     outputs.RATES: rates.page,
+    outputs.SWEEP: sweep.page,
 }
 
 
@@ -22,7 +23,7 @@ def draw(folder: Path | str) -> Path:
     """Draws the report of an output folder anew; equal folders give equal reports.
 
     Args:
-        folder: A committed dataset, model bundle, evaluation, labels, or rate test.
+        folder: A committed dataset, model bundle, evaluation, labels, rate test, or sweep.
 
     Returns:
         The path of the report, `report.html` in that folder.

@@ -183,6 +183,60 @@ def rate_test(
     return _svg(figure, "Loss by learning rate")
 
 
+@mpl.rc_context(_STYLE)
+def scores_over_trials(trials: Sequence[int], scores: Sequence[float]) -> Markup:
+    """Scores of a sweep's trials in their order, and the best so far."""
+    figure, axes = _figure()
+    best = np.maximum.accumulate(scores)
+    axes.step(trials, best, where="post", color=_SECOND, linewidth=1.8, label="best so far")
+    axes.plot(trials, scores, "o", color=_FIRST, markersize=5, label="trial")
+    axes.set(xlabel="trial", ylabel="mean IoU")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # above, as points lie all over
+    return _svg(figure, "Mean IoU over trials")
+
+
+@mpl.rc_context(_STYLE)
+def scores_by_number(
+    name: str, values: Sequence[float], scores: Sequence[float], *, log: bool
+) -> Markup:
+    """Scores of a sweep's trials by a parameter that is a number."""
+    figure, axes = _figure()
+    axes.plot(values, scores, "o", color=_FIRST, markersize=5)
+    if log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    elif all(isinstance(value, int) for value in values):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel=name, ylabel="mean IoU")
+    return _svg(figure, f"Mean IoU by {name}")
+
+
+@mpl.rc_context(_STYLE)
+def scores_by_choice(
+    name: str, choices: Sequence[str], values: Sequence[str], scores: Sequence[float]
+) -> Markup:
+    """Scores of a sweep's trials by a parameter that is one of some choices, with their means.
+
+    Args:
+        name: The parameter.
+        choices: All its choices; each has a row, from the top.
+        values: The choice of each trial.
+        scores: Of each trial.
+    """
+    figure, axes = _figure((_SIZE[0], 1.0 + 0.35 * len(choices)))
+    for row, choice in enumerate(choices):
+        found = [score for value, score in zip(values, scores, strict=True) if value == choice]
+        axes.plot(found, [row] * len(found), "o", color=_FIRST, markersize=5)
+        if found:
+            axes.plot(np.mean(found), row, "|", color=_INK, markersize=18, markeredgewidth=1.5)
+    axes.set_yticks(range(len(choices)), choices)
+    axes.set_ylim(len(choices) - 0.5, -0.5)
+    axes.set_xlabel("mean IoU; a line marks the mean")
+    return _svg(figure, f"Mean IoU by {name}")
+
+
 def _figure(size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     return figure, figure.add_subplot()

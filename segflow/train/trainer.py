@@ -51,7 +51,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     if finished_bundle(config, dataset, origin) is not None:
         console.print(f"{output}: this training is finished; nothing left to do")
     else:
-        _check_dataset(dataset, config)
+        check_dataset(dataset, config)
         for line in dataset.warnings():
             console.print(line, highlight=False, markup=False)
         check_output(config, dataset, origin)
@@ -64,7 +64,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     return output
 
 
-def _check_dataset(dataset: Dataset, config: TrainConfig) -> None:
+def check_dataset(dataset: Dataset, config: TrainConfig) -> None:
+    """Raises `UsageError` unless a dataset is whole and large enough to be trained on."""
     if "val" not in dataset.splits or not dataset.splits["val"].examples:
         raise UsageError(
             f"dataset {dataset.folder}: no examples in a split 'val', which picks the best "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from segflow import outputs
 from segflow.errors import UsageError
-from segflow.verify import bundle, dataset, evaluation, labels, rates
+from segflow.verify import bundle, dataset, evaluation, labels, rates, sweep
 
 _CHECKS: dict[outputs.Kind, Callable[[Path], Iterator[str]]] = {
     outputs.DATASET: dataset.problems,
@@ -13,6 +13,7 @@ _CHECKS: dict[outputs.Kind, Callable[[Path], Iterator[str]]] = {
     outputs.EVALUATION: evaluation.problems,
     outputs.LABELS: labels.problems,
     outputs.RATES: rates.problems,
+    outputs.SWEEP: sweep.problems,
 }
 
 

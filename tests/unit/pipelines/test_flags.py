@@ -1,7 +1,7 @@
 """Flags on the command line and in config files, without running anything."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 import tyro
@@ -31,6 +31,8 @@ class Config:
     """How often."""
     minutes: float | None = 1.5
     """How long at most; none: no limit."""
+    stride: Literal[8, 16] | None = 8
+    """One of two; none: the model's own."""
     resume: bool = False
     """Whether to go on."""
     model: tuple[str, ...] = ()
@@ -77,6 +79,9 @@ def test_the_last_of_two_flags_counts():
 def test_none_is_a_value_of_an_optional_flag():
     assert parse("--image-size=1x1", "--minutes=none").config.minutes is None
     assert parse("--image-size=1x1", "--minutes=2").config.minutes == 2.0
+    assert parse("--image-size=1x1", "--stride=none").config.stride is None
+    assert parse("--image-size=1x1", "--stride=16").config.stride == 16
+    assert "none" in refusal("--image-size=1x1", "--stride=4")
 
 
 def test_beams_flags_are_told_apart_and_spelt_as_beam_spells_them():

@@ -1,0 +1,1 @@
+"""Many trainings for one: a search for good settings."""
