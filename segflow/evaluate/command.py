@@ -45,7 +45,7 @@ def evaluate(
     """
     console = console or progress.new_console()
     bundle = Bundle.load(config.model)
-    reading_of(bundle)  # says what is missing before any work begins
+    reading = reading_of(bundle)  # says what is missing before any work begins
     output = Path(config.output)
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
     plan: SplitPlan | PairPlan
@@ -54,6 +54,7 @@ def evaluate(
         recorded["dataset_fingerprint"] = plan.dataset.fingerprint
     else:
         plan = _raw_plan(config)
+        recorded["reading"] = reading.to_dict()
     if (output / RECORD_NAME).is_file():
         refuse_other_output(output, RECORD_NAME, recorded)
         outputs.read_records(output, outputs.EVALUATION)  # says if it is of another version

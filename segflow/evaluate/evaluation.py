@@ -148,7 +148,11 @@ class EvaluateWork:
     def _groups(
         self, shard: Shard, rows: Sequence[Mapping[str, Any]], output: ShardOutput
     ) -> Iterator[list[_Scorable]]:
-        """Reads and counts pairs; a batch for each thread at once, fewer where masks are large."""
+        """Reads and counts pairs; a batch for each thread at once, fewer where masks are large.
+
+        Batches are whole, so that threads do not decide which images the model sees together.
+        """
+        size = self.config.batch_size
         group: list[_Scorable] = []
         pixels = 0
         for row, pair in zip(rows, self.source.read(shard, rows), strict=True):
@@ -159,8 +163,8 @@ class EvaluateWork:
             prepared = self.predictor.prepare(pair.image, row["image_uri"] or row["key"])
             group.append(_Scorable(row, prepared, pair.mask))
             pixels += pair.mask.size
-            full = len(group) == self.config.batch_size * self.config.worker_threads
-            if full or pixels >= _PIXELS_AT_ONCE:
+            enough = pixels >= _PIXELS_AT_ONCE or len(group) >= size * self.config.worker_threads
+            if enough and len(group) % size == 0:
                 yield group
                 group, pixels = [], 0
         if group:

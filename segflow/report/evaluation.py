@@ -11,7 +11,8 @@ from segflow import storage
 from segflow.data import mask_formats
 from segflow.data.config import DecodeLimits
 from segflow.data.pair import read_pair
-from segflow.errors import RejectError
+from segflow.data.reading import ReadingConfig
+from segflow.errors import RejectError, UsageError
 from segflow.label_map import LabelMap
 from segflow.report import pictures, scored, sections, shown, tables
 from segflow.report.pictures import Card
@@ -76,7 +77,7 @@ def _examples(
     if data.get("dataset"):
         sources = _stored(rows, Path(data["dataset"]))
     else:
-        sources = [_raw(row, label_map) for row in rows]
+        sources = [_raw(row, label_map, metrics["config"]) for row in rows]
     cards: dict[str, list[Card]] = {}
     for row, source in zip(rows, sources, strict=True):
         cards.setdefault(row["rank"], []).append(shown.card(row, source, label_map))
@@ -121,12 +122,16 @@ def _stored(rows: Sequence[Mapping[str, Any]], dataset: Path) -> list[_Source | 
     ]
 
 
-def _raw(row: Mapping[str, Any], label_map: LabelMap) -> _Source | str:
+def _raw(row: Mapping[str, Any], label_map: LabelMap, config: Mapping[str, Any]) -> _Source | str:
+    """The pair as the run read it, or why it cannot be read again."""
     try:
-        pair = read_pair(row, label_map, DecodeLimits())
+        limits = DecodeLimits(**config.get("limits", {}))
+        pair = read_pair(row, label_map, limits, ReadingConfig(**config.get("reading", {})))
     except RejectError as error:
         what, colon, why = str(error).partition(": ")  # read_pair says which file it means
         path = row["mask_uri"] if what == "mask" else row["image_uri"]
         why = why if what in ("image", "mask") else f"{what}{colon}{why}"
         return f"{path}: {why}; the scores above still hold"
+    except UsageError as error:  # bands, and nothing here that reads them
+        return f"{row['image_uri']}: {error}; the scores above still hold"
     return pair.image, pair.mask

@@ -9,6 +9,8 @@ from PIL import Image
 from sklearn import metrics as sklearn_metrics
 
 from segflow import storage
+from segflow.data.config import DecodeLimits
+from segflow.data.reading import ReadingConfig
 from segflow.data.resize import place, resize_image
 from segflow.evaluate.command import evaluate
 from segflow.evaluate.config import EvaluateConfig
@@ -150,6 +152,11 @@ def test_the_mask_that_was_spoilt_is_the_most_doubtful(folder, rows):
     assert spoilt == pytest.approx(doubtful.sum() / (MODEL_SIZE[0] * MODEL_SIZE[1]), rel=0.1)
     page = draw(folder).read_text()
     assert "mostly bar in the mask, disc to the model" in page.partition("Perhaps mislabelled")[2]
+
+
+def test_how_pictures_were_read_is_recorded(found):
+    assert found["config"]["reading"] == ReadingConfig().to_dict()
+    assert found["config"]["limits"] == vars(DecodeLimits())
 
 
 def test_shards_do_not_change_a_score(found, pairs, model, tmp_path):

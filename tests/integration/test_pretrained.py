@@ -3,7 +3,7 @@
 import io
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,28 +57,34 @@ def dataset(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def _trained(dataset: Path, weights: Path, output: Path, *words: str) -> Bundle:
-    """On two devices, so in a process of its own."""
-    segflow(
-        *("train", f"--dataset={dataset}", f"--output={output}", "--devices=cpu:2"),
-        *("--backbone=mobilenet", f"--weights={weights}", "--filters=4", "--batch-size=4"),
-        *words,
-    )
+@pytest.fixture(scope="module")
+def frozen(dataset: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """An epoch of the recipe, with the backbone frozen to the end."""
+    output = tmp_path_factory.mktemp("models") / "frozen"
+    words = ["--epochs=1", "--freeze-backbone-epochs=1", "--schedule-options.warmup-epochs=0"]
+    assert main.main(["train", *_recipe_words(dataset, weights, output), *words]) == 0
     return Bundle.load(output)
 
 
 @pytest.fixture(scope="module")
-def frozen(dataset: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A backbone that is frozen to the end."""
-    output = tmp_path_factory.mktemp("models") / "frozen"
-    return _trained(dataset, weights, output, "--epochs=1", "--freeze-backbone-epochs=1")
-
-
-@pytest.fixture(scope="module")
 def tuned(dataset: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """An epoch frozen and one of fine-tuning."""
-    words = ("--epochs=2", "--freeze-backbone-epochs=1", "--fine-tune-learning-rate=0.001")
-    return _trained(dataset, weights, tmp_path_factory.mktemp("models") / "tuned", *words)
+    """An epoch frozen and one of fine-tuning on two devices, so in a process of its own."""
+    output = tmp_path_factory.mktemp("models") / "tuned"
+    segflow(
+        *("train", f"--dataset={dataset}", f"--output={output}", "--devices=cpu:2"),
+        *("--architecture=fpn", "--filters=8", "--backbone=mobilenet", f"--weights={weights}"),
+        *("--epochs=2", "--freeze-backbone-epochs=1", "--fine-tune-learning-rate=0.001"),
+        "--batch-size=4",
+    )
+    return Bundle.load(output)
+
+
+def _recipe_words(dataset: Path, weights: Path, output: Path) -> list[str]:
+    """What the recipe is used with, and nothing else."""
+    return [
+        *(f"--config={RECIPE}", f"--dataset={dataset}", f"--weights={weights}"),
+        f"--output={output}",
+    ]
 
 
 def _pairs(model: keras.Model, weights: Path) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
@@ -186,18 +192,20 @@ def test_weights_of_another_backbone_or_width_are_refused_in_one_line(
     assert not output.exists()
 
 
-def test_the_recipe_needs_a_dataset_weights_and_an_output_alone(
-    dataset: Path, weights: Path, tmp_path: Path
+def test_the_recipe_takes_a_dataset_weights_and_an_output_alone(
+    frozen: Bundle, dataset: Path, weights: Path, tmp_path: Path
 ) -> None:
-    output = tmp_path / "model"
-    words = [f"--config={RECIPE}", f"--dataset={dataset}", f"--weights={weights}"]
-    words += [f"--output={output}"]
     recipe = yaml.safe_load(RECIPE.read_text())
+    words = _recipe_words(dataset, weights, tmp_path / "model")
     config = cli.parse("train", TrainConfig, words, takes_beam_flags=False).config
-    assert config.max_minutes == recipe["max_minutes"] == 15
-    assert main.main(["train", *words, "--epochs=2"]) == 0  # one of warm-up, and one more
-    training = Bundle.load(output).record["training"]
-    assert training["epochs_run"] == 2
-    for name, value in {**recipe, "epochs": 2, "weights": str(weights)}.items():
-        found = training[name]
+    _assert_holds(config.to_dict(), recipe)
+    assert config.max_minutes == 15
+    for name in ("epochs", "schedule_options"):  # told otherwise
+        recipe.pop(name)
+    _assert_holds(frozen.record["training"], recipe)
+
+
+def _assert_holds(settings: Mapping[str, Any], some: Mapping[str, Any]) -> None:
+    for name, value in some.items():
+        found = settings[name]
         assert (found | value if isinstance(value, dict) else value) == found, name

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from selenium import webdriver
 
-from segflow.report import draw
+from segflow.report import compare, draw
 from tests.requirements import require_tool
 from tests.unit.report import folders
 
@@ -70,10 +70,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     driver.quit()
 
 
-@pytest.fixture(scope="module", params=folders.KINDS)
+@pytest.fixture(scope="module", params=[*folders.KINDS, "comparison"])
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a report of each kind."""
-    return draw(folders.KINDS[request.param](tmp_path_factory.mktemp("kind"))).as_uri()
+    """The address of a report of each kind, and of a page that compares models."""
+    folder = tmp_path_factory.mktemp("kind")
+    if request.param == "comparison":
+        return compare(folders.write_models(folder), folder / "compare.html").as_uri()
+    return draw(folders.KINDS[request.param](folder)).as_uri()
 
 
 def _open(browser: webdriver.Chrome, address: str, **metrics: Any) -> None:
@@ -100,7 +103,8 @@ def test_it_loads_quietly_and_asks_for_nothing(browser: webdriver.Chrome, report
     _requests(browser)
     _open(browser, report, **_DESKTOP)
     widths = browser.execute_script("return [...document.images].map(i => i.naturalWidth)")
-    assert len(widths) >= 8
+    plots = browser.execute_script("return document.querySelectorAll('svg.plot').length")
+    assert len(widths) >= 8 or (plots >= 2 and not widths)  # a comparison has plots alone
     assert all(widths)
     assert browser.get_log("browser") == []
     assert _requests(browser) == {report}
@@ -116,12 +120,14 @@ def test_names_are_text_and_run_nothing(browser: webdriver.Chrome, report: str) 
 
 def test_it_fits_a_phone(browser: webdriver.Chrome, report: str) -> None:
     _open(browser, report, **_PHONE)
-    width, lowest = browser.execute_script(
+    width, lowest, tallest = browser.execute_script(
         "return [document.documentElement.scrollWidth, Math.min(...[...document.querySelectorAll("
-        "'p, li, td, th, dd, dt, figcaption')].map(e => parseFloat(getComputedStyle(e).fontSize)))]"
+        "'p, li, td, th, dd, dt, figcaption')].map(e => parseFloat(getComputedStyle(e).fontSize))),"
+        "Math.max(0, ...[...document.querySelectorAll('tbody tr')].map(e => e.offsetHeight))]"
     )
     assert width <= 391
     assert lowest >= 12  # pixels
+    assert tallest <= 250  # no cell is squeezed to a letter a line
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
