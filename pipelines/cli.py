@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -142,7 +143,8 @@ def _silence(stream: TextIO) -> None:
 def _written_to(config: Any) -> str:
     if output := getattr(config, "output", None):
         return str(output)
-    return config.folder if isinstance(config.folder, str) else config.folder[0]
+    folder = getattr(config, "folder", tempfile.gettempdir())
+    return folder if isinstance(folder, str) else folder[0]
 
 
 def _os_error(error: OSError) -> str:

@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": "scores of a model on a dataset split or on image/mask pairs (Beam)",
     "ensemble": "several models as one, with equal, given or fitted weights",
     "label": "masks and class areas for every image of a collection (Beam)",
+    "compare": "what changed between two runs of labels, pixel by pixel",
     "report": "(re)draws the HTML report of any output folder, or compares models",
     "verify": "re-reads any output folder and checks counts and checksums",
     "example": "makes an example of a dataset again from its sources, and compares",
