@@ -1,6 +1,7 @@
 """Several annotators of one image: the majority against a count of every pixel; what is planned."""
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from segflow.data import pairing
 from segflow.data.annotators import majority
 from segflow.data.config import DecodeLimits
 from segflow.data.layouts import Layout, SourcePaths
@@ -113,6 +115,14 @@ def test_several_masks_are_read_as_asked_for(tmp_path, is_listed):
     assert first["mask_uri"] == most["mask_uri"] == most["mask_uris"][0]
     in_index = {name: most[name] for name in ("key", "mask_uri", "mask_uris")}
     assert _ids(in_index) == CHOSEN
+
+
+def test_who_has_one_annotator_pays_for_no_others():
+    costly = re.compile(r"QUALIFY|list\(|DISTINCT (?!FROM)")  # twice the time of planning
+
+    assert not costly.search(pairing.plain(None))
+    assert costly.search(pairing.plain("first"))
+    assert costly.search(pairing.judged("majority"))
 
 
 def test_one_mask_is_no_vote(tmp_path):
