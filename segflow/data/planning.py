@@ -82,7 +82,8 @@ class PairPlan:
         """Writes the plan into the run folder `folder`.
 
         Raises:
-            UsageError: A folder is missing, there are no images, or nothing pairs.
+            UsageError: A folder is missing, there are no images, nothing pairs, or what is listed
+                of an image for several annotators disagrees about its split or group.
         """
         listing = folder / "listing.parquet"
         with (
@@ -91,6 +92,8 @@ class PairPlan:
         ):
             write_listing(listing, self._rows(spool), _LISTING)
             self._require_pairs(connection, listing)
+            if self.annotators is not None:
+                self._require_agreement(connection, listing)
             groups = self._groups(connection, listing)
 
             def write(to: Path, sql: str, **more: str) -> PlanSummary:
@@ -169,6 +172,14 @@ class PairPlan:
             return list(self.shares)
         usual = ("train", "val", "test")
         return [n for n in usual if n in names] + sorted(names - set(usual))
+
+    def _require_agreement(self, connection: duckdb.DuckDBPyConnection, listing: Path) -> None:
+        params = {"listing": str(listing)}
+        for uri, count in connection.execute(pairing.DISAGREEING, params).fetchall():
+            raise UsageError(
+                f"--annotators {self.annotators}: the rows of an image must agree about its split "
+                f"and group; found {count} whose rows do not, first {uri}; correct the manifest"
+            )
 
     def _require_pairs(self, connection: duckdb.DuckDBPyConnection, listing: Path) -> None:
         def keys(role: str) -> list[str]:
