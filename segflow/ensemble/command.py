@@ -157,6 +157,7 @@ def _members(members: Members, built: "Built") -> list[dict[str, Any]]:
             "path": storage.absolute(bundle.folder),
             "fingerprint": bundle.fingerprint,
             "architecture": bundle.record["architecture"],
+            "training": {"seconds": bundle.record["training"].get("seconds")},
             "image_size": list(bundle.image_size),
             "weight": weight,
             "metrics": metrics and {k: v for k, v in metrics.items() if k != "confusion_matrix"},
