@@ -48,16 +48,20 @@ def ensemble(config: EnsembleConfig, console: Console | None = None) -> Path:
     members = load_members(config)
     dataset = load_dataset(config, members)
     output = Path(config.output)
-    if _is_finished(config, members, dataset):
-        console.print(f"{output}: this ensemble is finished; nothing left to do")
-    else:
+    finished = _is_finished(config, members, dataset)
+    if not finished:
         _check_output(output)
+    if not finished or (output / STATE_FOLDER).exists():
         with lock(output, STATE_FOLDER):
-            _check_output(output)  # again: another command may have begun meanwhile
-            # So that the folder stays and marks what lies beside it, however this ends.
-            storage.put(output / STATE_FOLDER / "begun", b"")
-            _write(config, members, dataset, console)
-    shutil.rmtree(output / STATE_FOLDER, ignore_errors=True)
+            # Asked again: another command may have ended meanwhile.
+            finished = _is_finished(config, members, dataset)
+            if not finished:
+                # So that the folder stays and marks what lies beside it, however this ends.
+                storage.put(output / STATE_FOLDER / "begun", b"")
+                _write(config, members, dataset, console)
+            shutil.rmtree(output / STATE_FOLDER, ignore_errors=True)
+    if finished:
+        console.print(f"{output}: this ensemble is finished; nothing left to do")
     return output
 
 
