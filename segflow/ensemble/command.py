@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STATE_FOLDER = "_ensemble"
 """Made first and removed after the commit: it marks an unfinished ensemble."""
 
+_FLAGS = {"members": "--model"}  # where an entry is not called as its flag
 _PAPER = "Lakshminarayanan et al. 2017, https://arxiv.org/abs/1612.01474"
 
 
@@ -86,8 +87,9 @@ def _is_finished(config: EnsembleConfig, members: Members, dataset: Dataset | No
     )
     for name, value in asked.items():
         if found.get(name) != value:
+            flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
             raise UsageError(
-                f"--output {config.output} holds another model: {name} is {found.get(name)} there "
+                f"--output {config.output} holds another model: {flag} is {found.get(name)} there "
                 f"and {value} here; choose another folder"
             )
     return True

@@ -65,3 +65,25 @@ def test_another_commands_state_is_not_removed(models: tuple[str, ...], tmp_path
         with pytest.raises(UsageError, match="another run"):
             command.ensemble(config)
         assert (state / "lock.json").is_file()
+
+
+def test_an_ensemble_is_the_same_whatever_it_was_scored_in_batches_of() -> None:
+    one, two = (
+        EnsembleConfig(model=("a", "b"), output="o", dataset="d", batch_size=size)
+        for size in (1, 8)
+    )
+    assert one.recorded() == two.recorded()
+
+
+def test_another_ensemble_in_the_folder_is_told_by_its_flag(
+    models: tuple[str, ...], tmp_path: Path
+) -> None:
+    output = str(tmp_path / "out")
+    command.ensemble(EnsembleConfig(model=models, output=output))
+    for asked, told in (
+        (EnsembleConfig(model=models, output=output, member_weights="3,1"), "--member-weights is "),
+        (EnsembleConfig(model=models, output=output, image_size="16x24"), "--image-size is None "),
+        (EnsembleConfig(model=models[::-1], output=output), "--model is "),
+    ):
+        with pytest.raises(UsageError, match=f"holds another model: {told}"):
+            command.ensemble(asked)
