@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 STATE_FOLDER = "_ensemble"
 """Made first and removed after the commit: it marks an unfinished ensemble."""
 
-_FLAGS = {"members": "--model"}  # where an entry is not called as its flag
 _PAPER = "Lakshminarayanan et al. 2017, https://arxiv.org/abs/1612.01474"
 
 
@@ -87,9 +86,9 @@ def _is_finished(config: EnsembleConfig, members: Members, dataset: Dataset | No
     )
     for name, value in asked.items():
         if found.get(name) != value:
-            flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+            told = f"--{name.replace('_', '-')}" if hasattr(config, name) else name
             raise UsageError(
-                f"--output {config.output} holds another model: {flag} is {found.get(name)} there "
+                f"--output {config.output} holds another model: {told} is {found.get(name)} there "
                 f"and {value} here; choose another folder"
             )
     return True

@@ -83,7 +83,7 @@ def test_another_ensemble_in_the_folder_is_told_by_its_flag(
     for asked, told in (
         (EnsembleConfig(model=models, output=output, member_weights="3,1"), "--member-weights is "),
         (EnsembleConfig(model=models, output=output, image_size="16x24"), "--image-size is None "),
-        (EnsembleConfig(model=models[::-1], output=output), "--model is "),
+        (EnsembleConfig(model=models[::-1], output=output), "members is "),
     ):
         with pytest.raises(UsageError, match=f"holds another model: {told}"):
             command.ensemble(asked)
