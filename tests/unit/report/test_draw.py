@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segflow import scores
+from segflow import scores, storage
 from segflow.errors import UsageError
 from segflow.report import draw
 from segflow.scores.calibration import Reliability
