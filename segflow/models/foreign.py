@@ -4,7 +4,9 @@ What can go wrong with somebody's function is found here, before any training, a
 line that names it.
 """
 
+import inspect
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -13,7 +15,7 @@ from typing import Any
 
 import keras
 
-from segflow.errors import UsageError
+from segflow.errors import SegflowError, UsageError
 
 
 def build_foreign(address: str, image_size: tuple[int, int], num_classes: int) -> keras.Model:
@@ -25,16 +27,26 @@ def build_foreign(address: str, image_size: tuple[int, int], num_classes: int) -
         num_classes: Number of logits per pixel.
 
     Raises:
-        UsageError: There is no such function, it cannot be called, or it returns no
+        UsageError: There is no such function, it cannot be called or fails, or it returns no
             model from pixels to float32 logits that loads again with Keras alone.
     """
     function = _find(address)
+    arguments = {"image_size": image_size, "num_classes": num_classes}
     try:
-        model = function(image_size=image_size, num_classes=num_classes)
+        inspect.signature(function).bind(**arguments)
     except TypeError as error:
         raise UsageError(
             f"--architecture {address} cannot be called as "
             f"f(image_size=(height, width), num_classes=n): {error}"
+        ) from error
+    try:
+        model = function(**arguments)
+    except SegflowError:
+        raise
+    except Exception as error:  # whatever somebody's code raises
+        raise UsageError(
+            f"--architecture {address} fails{_where(error, function)}: {type(error).__name__}: "
+            f"{_first_line(error)}"
         ) from error
     _check(address, model, image_size, num_classes)
     return model
@@ -50,6 +62,13 @@ def _find(address: str) -> Callable[..., Any]:
             "PYTHONPATH"
         ) from error
     return function
+
+
+def _where(error: Exception, function: Callable[..., Any]) -> str:
+    """The line of the function's own file at which it failed, not the one deep inside Keras."""
+    file = inspect.getsourcefile(inspect.unwrap(function))
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+    return f" at {Path(file).name}:{lines[-1]}" if file and lines else ""
 
 
 def _check(address: str, model: Any, image_size: tuple[int, int], num_classes: int) -> None:
@@ -110,3 +129,7 @@ def _culprit(model: keras.Model) -> str:
         except Exception:  # as above
             return f" for its layer {layer.name!r} ({type(layer).__name__})"
     return ""
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:200]

@@ -57,6 +57,18 @@ def with_registered_layer(image_size: tuple[int, int], num_classes: int) -> kera
     return _read(Doubled(name="double"), image_size, num_classes)
 
 
+def with_a_wrong_call(image_size: tuple[int, int], num_classes: int) -> keras.Model:
+    return _read(keras.layers.Rescaling(1 / 255, factor=2), image_size, num_classes)
+
+
+def that_fails(image_size: tuple[int, int], num_classes: int) -> keras.Model:
+    return _read(len(num_classes), image_size, num_classes)
+
+
+def that_wants_more(image_size: tuple[int, int], num_classes: int) -> keras.Model:
+    raise UsageError("set MORE")
+
+
 def test_a_function_of_another_package_is_an_architecture():
     assert build_model(f"{HERE}:good", (9, 7), 4, {}).output_shape == (None, 9, 7, 4)
 
@@ -72,6 +84,15 @@ def test_a_function_of_another_package_is_an_architecture():
         (f"{HERE}:with_lambda", r"could not be loaded .* layer 'scale' \(Lambda\)"),
         (f"{HERE}:with_custom_layer", r"could not be loaded .* layer 'halve' \(Halved\)"),
         (f"{HERE}:with_registered_layer", r"could not be loaded .* layer 'double' \(Doubled\)"),
+        (
+            f"{HERE}:with_a_wrong_call",
+            r"with_a_wrong_call fails at test_foreign.py:61: \w+: .*factor",
+        ),
+        (
+            f"{HERE}:that_fails",
+            r"that_fails fails at test_foreign.py:65: TypeError: object of type",
+        ),
+        (f"{HERE}:that_wants_more", r"^set MORE$"),
     ],
 )
 def test_a_function_that_is_none_is_refused(address, message):
