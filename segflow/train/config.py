@@ -208,12 +208,16 @@ class TrainConfig:
         return settings
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide what is trained and for how long, not where it lies."""
-        return {k: v for k, v in self.to_dict().items() if k not in _WHERE}
+        """The settings that decide what is trained and for how long, not where it lies.
+
+        The architecture's parameters are completed: what is not given equals its default.
+        """
+        settings = {**self.to_dict(), **self.model_parameters}
+        return {k: v for k, v in settings.items() if k not in _WHERE}
 
     def resume_identity(self) -> dict[str, Any]:
         """The settings that a continued training must share with its beginning."""
-        return {k: v for k, v in self.to_dict().items() if k not in _FREE_ON_RESUME}
+        return {k: v for k, v in self.identity().items() if k not in _FREE_ON_RESUME}
 
 
 def parse_devices(text: str) -> tuple[Literal["auto", "cpu", "gpu"], int]:

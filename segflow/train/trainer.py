@@ -17,7 +17,7 @@ from segflow.train.class_weights import class_weights
 from segflow.train.config import TrainConfig, steps_per_epoch
 from segflow.train.diagnosis import overfitting
 from segflow.train.origin import Origin
-from segflow.train.output import STATE_FOLDER, check_output, finished_bundle
+from segflow.train.output import FILES, STATE_FOLDER, check_output, finished_bundle
 from segflow.train.quiet import quiet_import
 from segflow.train.state import TrainingState
 
@@ -153,4 +153,5 @@ def _training(config: TrainConfig, origin: Origin | None, fitted: "Fitted") -> d
         "input_wait": state.input_wait,
         "overfitting": overfitting(state.rows),
         "origin": None if origin is None else origin.to_dict(),
+        "files": {name: state.identity[name] for name in FILES},
     }

@@ -89,3 +89,10 @@ def test_pretrained_weights_are_needed_at_the_start_alone(config, weights, monke
     np.testing.assert_array_equal(first[0], kernel)
     assert "going on after epoch 1" in _said(config)
     assert Bundle.load(config.output).record["training"]["epochs_run"] == 2
+
+    assert "nothing left to do" in _said(config)
+    (weights.parent / "classes.json").write_text(json.dumps({"ground": 1, "disc": 2, "bar": 4}))
+    with pytest.raises(
+        UsageError, match=r"class_weights is \[1.0, 2.0, 3.0\] there and \[1.0, 2.0"
+    ):
+        _said(config)
