@@ -19,7 +19,7 @@ _WHERE = ("dataset", "output", "resume", "from_bundle")
 _FREE_ON_RESUME = (*_WHERE, "devices", "max_minutes")
 
 # Settings that are the architecture's parameters; none takes all of them.
-_MODEL_SETTINGS = (
+MODEL_SETTINGS = (
     "backbone",
     "backbone_alpha",
     "weights",
@@ -42,9 +42,10 @@ class TrainConfig:
     output: str
     """Folder of the model bundle; it must be new, empty, or hold this very training."""
 
-    architecture: str = "unet"
+    architecture: str = "auto"
     """unet, segnet, deeplab_v3, deeplab_v3_plus, fpn, pspnet, lraspp, segformer, or a function of
-    your own that returns a Keras model: package.module:function (docs/models.md)."""
+    your own that returns a Keras model: package.module:function (docs/models.md); auto: that of
+    --from-bundle, with its parameters, or else unet."""
 
     backbone: str | None = None
     """Encoder: mobilenet, mobilenet_v2, mobilenet_v3_small, mobilenet_v3_large, resnet50,
@@ -82,7 +83,7 @@ class TrainConfig:
     """none, inverse_frequency, median_frequency, or a JSON or YAML file {class name: weight}."""
 
     from_bundle: str | None = None
-    """Folder of a model bundle of the same architecture to go on from, also for other classes."""
+    """Folder of a model bundle whose weights training begins with, also for other classes."""
 
     freeze_backbone_epochs: int = 0
     """Epochs at the start in which the backbone stays as it is, its batch-norm statistics too."""
@@ -162,7 +163,7 @@ class TrainConfig:
         check_xla(self.xla, devices)
         for name in ("filters", "depth", "epochs", "batch_size", "patience", "accumulation"):
             self._check_positive(name, least=1)
-        model_parameters(self.architecture, self._given_parameters)
+        self._check_model()
         check_batch_size(self.batch_size, devices or 1)  # auto is settled once it is known
         for name in ("learning_rate", "fine_tune_learning_rate", "clip_norm", "max_minutes"):
             self._check_positive(name)
@@ -179,6 +180,17 @@ class TrainConfig:
         require_range("--momentum", self.momentum, 0.0, 1.0)
         require_range("--weight-decay", self.weight_decay, 0.0, 1.0)
         require_range("--seed", self.seed, 0, 2**31 - 1)
+
+    def _check_model(self) -> None:
+        if self.from_bundle is None:
+            if self.architecture == "auto":
+                object.__setattr__(self, "architecture", "unet")
+            model_parameters(self.architecture, self._given_parameters)
+        elif self.weights not in (None, "none"):
+            raise UsageError(
+                f"--weights {self.weights} is for a new model, and --from-bundle brings weights "
+                "for all of it; leave one of them out"
+            )
 
     def _check_positive(self, name: str, least: float = 0) -> None:
         value = getattr(self, name)
@@ -200,7 +212,7 @@ class TrainConfig:
 
     @property
     def _given_parameters(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _MODEL_SETTINGS}
+        return {name: getattr(self, name) for name in MODEL_SETTINGS}
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON values."""

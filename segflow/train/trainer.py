@@ -48,6 +48,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     dataset = Dataset.load(config.dataset)
     output = Path(config.output)
     origin = Origin.find(config, dataset)
+    config = config if origin is None else origin.complete(config)
     if finished_bundle(config, dataset, origin) is not None:
         console.print(f"{output}: this training is finished; nothing left to do")
     else:
