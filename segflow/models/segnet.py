@@ -32,11 +32,8 @@ def build_segnet(
     Returns:
         An uncompiled functional model: float32 pixels [batch, height, width, 3] in 0-255 to
         float32 logits [batch, height, width, num_classes].
-
-    Raises:
-        UsageError: The image is smaller than the stride 2 ** depth.
     """
-    frame = Frame(image_size, 2**depth, remedy="lower --depth")
+    frame = Frame(image_size, 2**depth)
     pixels, x = frame.open("tf")
     widths = [filters * min(2**scale, 8) for scale in range(depth)]
     counts = [2 if scale < 2 else 3 for scale in range(depth)]
