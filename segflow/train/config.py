@@ -125,7 +125,8 @@ class TrainConfig:
     """How often every training example is seen."""
 
     max_minutes: float | None = None
-    """Stop training after so many minutes, in the middle of an epoch if need be."""
+    """Stop training after so many minutes, in the middle of an epoch if need be. The schedule
+    counts --epochs, so choose as many as fit in this time, or the rate stays too high."""
 
     patience: int | None = None
     """Stop after so many epochs in which the validation mIoU has not risen; none: never."""

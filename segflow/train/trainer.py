@@ -15,7 +15,7 @@ from segflow.models.registry import find_architecture, normalisation
 from segflow.train.bundle import MODEL_NAME, write_record
 from segflow.train.class_weights import class_weights
 from segflow.train.config import TrainConfig, steps_per_epoch
-from segflow.train.diagnosis import overfitting
+from segflow.train.diagnosis import overfitting, unfinished
 from segflow.train.origin import Origin
 from segflow.train.output import FILES, STATE_FOLDER, check_output, finished_bundle
 from segflow.train.quiet import quiet_import
@@ -100,9 +100,9 @@ def _train(config: TrainConfig, dataset: Dataset, origin: Origin | None, console
         from segflow.train.fitting import fit
     fitted = fit(config, dataset, weights, origin, console)
     _write_bundle(config, dataset, origin, fitted)
-    warning = overfitting(fitted.state.rows)
-    if warning is not None:
-        console.print(warning, highlight=False, markup=False)
+    for warning in (overfitting(fitted.state.rows), unfinished(config, fitted.state)):
+        if warning is not None:
+            console.print(warning, highlight=False, markup=False)
 
 
 def _write_bundle(
