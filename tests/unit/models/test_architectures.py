@@ -82,6 +82,14 @@ def test_a_bare_load_model_gives_equal_logits_under(backend, variants, tolerance
     assert done.stdout == f"backend {backend}, {len(variants)} models\n"
 
 
+@pytest.mark.parametrize("variant", ["segnet", "unet_mobilenet", "pspnet", "segformer"])
+def test_an_image_may_be_smaller_than_the_stride(variant):
+    name, parameters = _VARIANTS[variant]
+    logits = build_model(name, (5, 37), 3, parameters)(pixels((5, 37))).numpy()
+    assert logits.shape == (1, 5, 37, 3)
+    assert np.isfinite(logits).all()
+
+
 @pytest.mark.parametrize("variant", ["unet", "segnet", "unet_mobilenet", "segformer"])
 def test_the_head_computes_in_32_bits(variant):
     name, parameters = _VARIANTS[variant]
