@@ -116,7 +116,8 @@ class TrainConfig:
     """Largest norm of the gradient of all weights together; a longer one is shortened to it."""
 
     accumulation: int = 1
-    """Batches whose mean gradient makes one step: as if --batch-size were so many times larger."""
+    """Batches whose mean gradient makes one step: as if --batch-size were so many times larger;
+    at most those of an epoch."""
 
     moving_average: float | None = None
     """Validate and keep a moving average of the weights; this share of it stays at each step."""
@@ -266,6 +267,15 @@ def check_xla(xla: bool, replicas: int) -> None:
     if xla and replicas > 1:
         raise UsageError(
             f"--xla works on one device, and --devices asks for {replicas}; leave one of them out"
+        )
+
+
+def check_accumulation(accumulation: int, steps: int) -> None:
+    """Raises `UsageError` if an epoch's batches are too few to change the weights once."""
+    if accumulation > steps:
+        raise UsageError(
+            f"--accumulation {accumulation} needs more than the {steps} batches of an epoch, so "
+            f"that an epoch could end as it began; use at most {steps}, or a smaller --batch-size"
         )
 
 

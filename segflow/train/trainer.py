@@ -14,7 +14,7 @@ from segflow.lock import lock
 from segflow.models.registry import find_architecture, normalisation
 from segflow.train.bundle import MODEL_NAME, write_record
 from segflow.train.class_weights import class_weights
-from segflow.train.config import TrainConfig, steps_per_epoch
+from segflow.train.config import TrainConfig, check_accumulation, steps_per_epoch
 from segflow.train.diagnosis import overfitting, unfinished
 from segflow.train.origin import Origin
 from segflow.train.output import FILES, STATE_FOLDER, check_output, finished_bundle
@@ -72,7 +72,8 @@ def check_dataset(dataset: Dataset, config: TrainConfig) -> None:
             f"dataset {dataset.folder}: no examples in a split 'val', which picks the best "
             "weights; ingest it with --splits train=0.8,val=0.2"
         )
-    steps_per_epoch(dataset.split("train").examples, config.batch_size)
+    steps = steps_per_epoch(dataset.split("train").examples, config.batch_size)
+    check_accumulation(config.accumulation, steps)
     dataset.check_shards(["train", "val"])
 
 
