@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segflow.data import contained
-from segflow.data.decoder_process import DecoderProcess, LostError
+from segflow.data.decoder_process import DecoderProcess, LostError, nonsense
 from segflow.data.handover import encoded
 from segflow.data.making import Made, Recipe
 from segflow.errors import RejectError
@@ -93,8 +93,9 @@ class _Making:
             try:
                 # Made again they are the same: those that a lost decoder has made stay.
                 for facts, pixels in itertools.islice(decoder.answers(), given, None):
+                    made = _read(facts, pixels)
                     given += 1
-                    yield Made.from_message(facts, pixels)
+                    yield made
             except LostError as error:
                 self._lose(decoder, error)
             except (RejectError, OSError):
@@ -159,3 +160,10 @@ class _Making:
         if task.what is not None and isinstance(verdict, RejectError):
             verdict = RejectError(verdict.code, f"{task.what}: {verdict}")
         raise verdict from error
+
+
+def _read(facts: Mapping[str, Any], pixels: list[bytes]) -> Made:
+    try:
+        return Made.from_message(facts, pixels)
+    except ValueError as error:
+        raise nonsense(error) from error
