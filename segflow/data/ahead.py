@@ -1,5 +1,6 @@
 """Examples made in a decoder process, which works on the next rows while these are stored."""
 
+import contextlib
 import itertools
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -31,15 +32,17 @@ def make_ahead(
 
     Yields:
         Each row, in order, and its examples, to be taken before the next row. Taking them raises
-        as `make` does, and `RejectError` with `decoder_crash` or `decoder_timeout`.
+        as `make` does, and `RejectError` with `decoder_crash` or `decoder_timeout`; of examples
+        that are not taken, nothing is told.
     """
     making = _Making(rows, copies, recipe)
     try:
         while making.fill():
             examples = making.examples()
             yield making.row, examples
-            for _ in examples:  # what nobody took
-                pass
+            # What nobody took, nobody asks about either.
+            with contextlib.suppress(RejectError, OSError):
+                deque(examples, maxlen=0)
     finally:
         making.end()
 
