@@ -34,6 +34,7 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
+_GRACE = 10  # seconds for a process to end that has closed its answers
 _FLUSH = encoded({"flush": True})
 _NO_NOTE, _LONGEST_NOTE = b"\n", 1 << 16  # bytes; a path has at most 4096
 _ROOM, _BYTES_PER_PIXEL = 1 << 20, 8  # of an encoded example: noise as PNG takes 3, its mask 2
@@ -85,11 +86,15 @@ class LostError(Exception):
         return RejectError(RejectCode.DECODER_CRASH, f"the decoder {self.how}")
 
 
-def _death(returncode: int) -> LostError:
-    """Of a process; `returncode` is as `subprocess` gives it."""
-    if returncode < 0:
-        return LostError(f"died of {signal.Signals(-returncode).name}", -returncode)
-    return LostError(f"ended with exit code {returncode}")
+def _death(process: subprocess.Popen[bytes]) -> LostError:
+    """Of a process that has closed its answers."""
+    try:
+        code = process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        return LostError("closed its answers and lived on")
+    if code < 0:
+        return LostError(f"died of {signal.Signals(-code).name}", -code)
+    return LostError(f"ended with exit code {code}")
 
 
 def nonsense(error: ValueError) -> LostError:
@@ -139,9 +144,9 @@ class DecoderProcess:
         self.room = widen(self._requests)
         widen(self._process.stdout)
         if not self._replies.readline():
+            lost = _death(self._process)
             self.kill()
-            code = self._process.returncode
-            raise RuntimeError(f"a decoder process did not start: exit code {code}")
+            raise RuntimeError(f"a decoder process did not start: it {lost}")
 
     def decode(self, task: Task, limits: DecodeLimits) -> NDArray[Any]:
         """Has the process decode a file.
@@ -229,7 +234,7 @@ class DecoderProcess:
                 raise LostError(f"failed: {answers.printable(reply['failure'])}")
             refusal = answers.refusal(reply)
         except EOFError as error:
-            raise _death(self._process.wait()) from error
+            raise _death(self._process) from error
         except ValueError as error:
             raise nonsense(error) from error
         if refusal is not None:

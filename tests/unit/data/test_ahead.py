@@ -377,6 +377,25 @@ def test_storage_that_fails_is_no_fault_of_the_file(tmp_path):
     assert len(list(next(stream)[1])) == 1
 
 
+def test_what_is_wrong_with_examples_that_nobody_takes_is_not_raised(tmp_path):
+    rows, recipe = _rows(tmp_path, 4), Recipe(CONFIG, LABELS)
+    Path(rows[1]["image_uri"]).write_bytes(b"no picture")
+    rows[2]["image_uri"] = "/proc/self/mem"  # a file that cannot be read at its beginning
+
+    assert [row["key"] for row, _ in make_ahead(rows, 0, recipe)] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.timeout(60)
+def test_a_decoder_that_closes_its_answers_and_lives_on_is_ended(tmp_path, answering, monkeypatch):
+    monkeypatch.setattr(decoder_process, "_GRACE", 0.1)
+    answering(b"")
+
+    (outcome,) = _ahead(_rows(tmp_path, 1), 0, Recipe(CONFIG, LABELS))
+
+    assert outcome == "decoder_crash: the decoder closed its answers and lived on"
+    assert not [c for c in psutil.Process().children() if "rubbish_decoder" in c.cmdline()]
+
+
 def test_a_mistake_of_ours_is_not_blamed_on_a_file(tmp_path):
     (row,) = _rows(tmp_path, 1)
     del row["mask_uri"]
