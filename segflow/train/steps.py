@@ -83,7 +83,9 @@ class TrainingModel(keras.Model):
         """
         overflow = tf.where(faults[1] > 0, float("nan"), 0.0)
         hopeless = tf.cast(self.optimizer.dynamic_scale.value <= 1.0, tf.float32)
-        return [gradients[0] + overflow, *gradients[1:]], faults * tf.stack([1.0, hopeless])
+        first = next(i for i, gradient in enumerate(gradients) if gradient is not None)
+        marked = [g + overflow if i == first else g for i, g in enumerate(gradients)]
+        return marked, faults * tf.stack([1.0, hopeless])
 
     def _apply_unless(self, faulty: Any, gradients: Sequence[Any], before: Sequence[Any]) -> None:
         """Applies the gradients, or puts back what the forward pass has changed."""
