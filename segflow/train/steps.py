@@ -64,6 +64,8 @@ class TrainingModel(keras.Model):
             batch = next(batches)
             self.input_wait += time.monotonic() - began
             logs = step(iter((batch,)))
+            # This waits for the step, but so does Keras right after, to give the callbacks its logs
+            # as numbers. One step late, a fault would be found when the next step is done already.
             loss_faults, gradient_faults = logs.pop("faults").numpy()
             self.fault = "loss" if loss_faults else "gradient" if gradient_faults else None
             return dict(logs)
