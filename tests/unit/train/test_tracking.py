@@ -1,25 +1,32 @@
 """A training's run on MLflow, read back with MLflow's own client, and servers that fail."""
 
+import contextlib
 import csv
 import dataclasses
+import io
 import re
 import sys
 import time
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from pipelines import main as segflow
 from pipelines import sweeping
+from segflow import storage
 from segflow.errors import UsageError
 from segflow.train import tracking_server
 from segflow.train.bundle import Bundle
 from segflow.train.callbacks import TrackEpochs
 from segflow.train.config import TrainConfig
+from segflow.train.state import EpochRow, TrainingState
+from segflow.train.tracking import Tracker
 from segflow.train.tracking_server import complaint, exchange, require_mlflow
 from tests.unit.train.commands import PLAIN, words
 from tests.unit.train.datasets import small_config
 
+TWO_EPOCHS = {**PLAIN, "epochs": 2}
 PASSWORD = "s3cret%40word"
 DEAD = f"http://somebody:{PASSWORD}@127.0.0.1:9"  # the port `discard`, which nobody serves
 
@@ -44,46 +51,47 @@ def _runs(uri, output):
     return client, client.search_runs([experiment], name)
 
 
-def _train(dataset, output, uri, capfd):
-    settings = {**PLAIN, "mlflow": uri} if uri else PLAIN
-    assert segflow.main(words(dataset, output, settings)) == 0
-    said = capfd.readouterr()
-    return Bundle.load(output), said.out + said.err
+def _train(dataset, output, uri):
+    """Trains; returns the bundle and what was said."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        assert segflow.main(words(dataset, output, {**TWO_EPOCHS, "mlflow": uri})) == 0
+    return Bundle.load(output), said.getvalue()
 
 
 def _interrupt(dataset, output, uri, monkeypatch):
-    """Trains until the end of the second epoch, which is stored and never sent."""
+    """Trains until the first epoch is stored, and does not send it."""
 
     def interrupted(self, epoch, logs=None):
-        if epoch == 1:
-            raise KeyboardInterrupt
-        original(self, epoch, logs)
+        raise KeyboardInterrupt
 
-    original = TrackEpochs.on_epoch_end
     with monkeypatch.context() as patch:
         patch.setattr(TrackEpochs, "on_epoch_end", interrupted)
-        assert segflow.main(words(dataset, output, {**PLAIN, "mlflow": uri})) == 130
-
-
-def _assert_same_weights(one, other):
-    weights = (bundle.load_model().get_weights() for bundle in (one, other))
-    for a, b in zip(*weights, strict=True):
-        np.testing.assert_array_equal(a, b)
+        assert segflow.main(words(dataset, output, {**TWO_EPOCHS, "mlflow": uri})) == 130
 
 
 @pytest.fixture(scope="module")
 def untracked(dataset_folder, tmp_path_factory):
-    output = tmp_path_factory.mktemp("models") / "untracked"
-    assert segflow.main(words(dataset_folder, output, PLAIN)) == 0
-    return Bundle.load(output)
+    return _train(dataset_folder, tmp_path_factory.mktemp("models") / "untracked", DEAD)
+
+
+def test_a_dead_server_costs_one_line_and_its_address_is_kept_nowhere(untracked):
+    bundle, said = untracked
+    (line,) = (line for line in said.splitlines() if "warning" in line)
+    assert re.search(r"ConnectionRefusedError: Connection refused\); training goes on", line)
+    assert bundle.record["training"]["mlflow_run"] is None
+    kept = [path for path in bundle.folder.rglob("*") if path.is_file()]
+    assert len(kept) > 5
+    for text in (said.encode(), *(path.read_bytes() for path in kept)):
+        assert b"s3cret" not in text
 
 
 def test_an_interrupted_training_and_its_continuation_are_one_run(
-    dataset_folder, store, untracked, tmp_path, monkeypatch, capfd
+    dataset_folder, store, untracked, tmp_path, monkeypatch
 ):
     output = tmp_path / "model"
     _interrupt(dataset_folder, output, store, monkeypatch)
-    bundle, said = _train(dataset_folder, output, store, capfd)
+    bundle, said = _train(dataset_folder, output, store)
 
     client, (run,) = _runs(store, output)
     assert "warning" not in said
@@ -101,44 +109,49 @@ def test_an_interrupted_training_and_its_continuation_are_one_run(
     assert run.data.metrics["best_val_mean_iou"] == bundle.record["metrics"]["mean_iou"]
     names = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert names == {"bundle.json", "history.csv", "report.html"}
-    _assert_same_weights(bundle, untracked)
+    weights = (each.load_model().get_weights() for each in (bundle, untracked[0]))
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-def test_a_dead_server_costs_one_line_and_nothing_else(dataset_folder, untracked, tmp_path, capfd):
-    """Its address, which holds a password, is neither said nor kept."""
-    bundle, said = _train(dataset_folder, tmp_path / "model", DEAD, capfd)
-    (line,) = (line for line in said.splitlines() if "warning" in line)
-    assert re.search(r"ConnectionRefusedError: Connection refused\); training goes on", line)
-    assert bundle.record["training"]["mlflow_run"] is None
-    _assert_same_weights(bundle, untracked)
-    kept = [path for path in bundle.folder.rglob("*") if path.is_file()]
-    assert len(kept) > 5
-    for text in (said.encode(), *(path.read_bytes() for path in kept)):
-        assert b"s3cret" not in text
-
-
-def test_what_a_server_missed_it_gets_at_the_end(
-    dataset_folder, store, tmp_path, monkeypatch, capfd
-):
+def test_what_a_server_missed_it_gets_at_the_end(store, tmp_path, monkeypatch):
     """It is gone from the second epoch on, until training ends."""
     from mlflow import MlflowClient
-
-    def failing(self, epoch, logs=None):
-        with monkeypatch.context() as patch:
-            if epoch > 0:
-                patch.setattr(MlflowClient, "log_batch", broken)
-            original(self, epoch, logs)
 
     def broken(*args, **kwargs):
         raise ConnectionResetError("the server is gone")
 
-    original = TrackEpochs.on_epoch_end
-    monkeypatch.setattr(TrackEpochs, "on_epoch_end", failing)
-    _, said = _train(dataset_folder, tmp_path / "model", store, capfd)
-    assert said.count("warning") == said.count("ConnectionResetError: the server is gone") == 1
+    said = io.StringIO()
+    tracker = Tracker(store, tmp_path / "model", Console(file=said, width=200))
+    states = [TrainingState({"depth": 2})]
+    for epoch in (1, 2, 3):
+        states.append(states[-1].with_row(EpochRow(epoch, 1, 0.1, 1, None, None, 0.1, 1, 1, 0)))
+    tracker.update(states[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", broken)
+        tracker.update(states[2])
+    tracker.update(states[3])
     client, (run,) = _runs(store, tmp_path / "model")
-    history = client.get_metric_history(run.info.run_id, "val_loss")
-    assert sorted(metric.step for metric in history) == [1, 2, 3, 4]
+    assert _epochs(client, run) == [1]
+    tracker.finish(states[3])
+    assert _epochs(client, run) == [1, 2, 3]
+    assert said.getvalue().count("ConnectionResetError: the server is gone") == 1
+    assert said.getvalue().count("\n") == 1
+
+
+def test_a_run_that_the_server_does_not_know_is_begun_anew(store, tmp_path):
+    """As when a training is resumed with another server."""
+    state = TrainingState({}).with_row(EpochRow(1, 1, 0.1, 1, None, None, 0.1, 1, 1, 0))
+    storage.put(tmp_path / "model/_train/mlflow.json", b'{"run": "0123456789abcdef"}')
+    tracker = Tracker(store, tmp_path / "model", Console(file=io.StringIO()))
+    tracker.update(state)
+    client, (run,) = _runs(store, tmp_path / "model")
+    assert tracker.run == run.info.run_id
+    assert _epochs(client, run) == [1]
+
+
+def _epochs(client, run):
+    return sorted(metric.step for metric in client.get_metric_history(run.info.run_id, "val_loss"))
 
 
 def test_a_server_that_does_not_answer_is_given_up(monkeypatch):
