@@ -13,6 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from segflow.errors import UsageError
+from segflow.label_map_rules import problems
 
 RGB = tuple[int, int, int]
 
@@ -20,7 +21,6 @@ VOC_VOID: RGB = (224, 224, 192)
 """What Pascal VOC draws object borders in: pixels that do not count."""
 
 _APART = 90  # between two colours in RGB, so that an overlay tells them apart
-_MAX_ID = 65535  # masks are stored as PNG, at most 16 bits deep
 _KEYS = ("classes", "ignore_id", "ignore_raw_ids", "ignore_colors", "ignore_names", "threshold")
 _CLASS_KEYS = ("id", "name", "color", "raw_ids", "raw_names")
 
@@ -73,7 +73,7 @@ class LabelMap:
     threshold: int | None = None
 
     def __post_init__(self) -> None:
-        for problem in _problems(self):
+        for problem in problems(self):
             raise UsageError(f"{self.source}: {problem}")
 
     @property
@@ -200,52 +200,6 @@ class LabelMap:
             reason = " ".join(str(error).split())  # YAML's messages have several lines
             raise UsageError(f"label map {path}: not valid JSON or YAML: {reason}") from error
         return cls.from_dict(data, str(path))
-
-
-def _problems(label_map: LabelMap) -> list[str]:
-    classes, problems = label_map.classes, []
-    if not classes:
-        problems.append("no classes; list at least one under 'classes'")
-    for what, values in (("id", [c.id for c in classes]), ("name", [c.name for c in classes])):
-        if repeated := _first_repeated(values):
-            problems.append(f"the {what} {repeated[0]!r} is used twice; make it unique")
-    if not problems and [c.id for c in classes] != list(range(len(classes))):
-        problems.append(
-            f"ids must run 0, 1, 2, …; found {[c.id for c in classes][:12]}; "
-            "give source values as 'raw_ids'"
-        )
-    if 0 <= label_map.ignore_id < len(classes):
-        problems.append(f"ignore_id {label_map.ignore_id} is also a class id; choose another")
-    if label_map.threshold is not None:
-        if len(classes) != 2 or any(c.raw_ids for c in classes):
-            problems.append("a threshold parts two classes without raw_ids; leave it out")
-        elif not 1 <= label_map.threshold <= _MAX_ID:
-            problems.append(f"threshold {label_map.threshold} is outside 1 to {_MAX_ID}")
-    raw = [value for c in classes for value in (c.raw_ids or (c.id,))]
-    if label_map.threshold is not None:
-        raw = []  # no class claims single values
-    raw += label_map.ignore_raw_ids
-    names = [name for c in classes for name in (c.raw_names or (c.name,))]
-    if not problems and (repeated := _first_repeated([*names, *label_map.ignore_names])):
-        problems.append(f"the label {repeated[0]!r} is claimed twice; give it to one class")
-    if not problems and (repeated := _first_repeated(raw)):
-        problems.append(f"the source value {repeated[0]} is claimed twice; give it to one class")
-    colors = [*(c.color for c in classes if c.color), *label_map.ignore_colors]
-    if repeated := _first_repeated(colors):
-        problems.append(f"the colour {repeated[0]} is used twice; give it to one class")
-    out_of_range = [v for v in [*raw, label_map.ignore_id] if not 0 <= v <= _MAX_ID]
-    if out_of_range:
-        problems.append(f"{out_of_range[0]} is outside 0 to {_MAX_ID}")
-    return problems
-
-
-def _first_repeated(values: Sequence[Any]) -> list[Any]:
-    seen: set[Any] = set()
-    for value in values:
-        if value in seen:
-            return [value]
-        seen.add(value)
-    return []
 
 
 def _read_class(entry: Any, source: str) -> LabelClass:

@@ -6,9 +6,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segflow.errors import UsageError
 from segflow.label_map import LabelMap
 
 LAYOUTS = ("paired", "manifest")  # those where an image may have several masks
+
+
+def require_layout(annotators: str | None, layout: str) -> None:
+    """Raises `UsageError` if annotators are to be reconciled in a layout that has one an image."""
+    if annotators is not None and layout not in LAYOUTS:
+        raise UsageError(
+            f"--annotators {annotators}: expected layout {' or '.join(LAYOUTS)}, where an image "
+            f"may have several masks; found layout {layout}; leave it out"
+        )
 
 
 def each_mask(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from segflow import storage
-from segflow.data.annotators import LAYOUTS as SEVERAL_ANNOTATORS
+from segflow.data.annotators import require_layout
 from segflow.data.bands import BandCutter
 from segflow.data.config import IngestConfig, parse_splits
 from segflow.data.curation import Curation
@@ -24,7 +24,6 @@ from segflow.data.planning import Judge, PairPlan
 from segflow.data.splits import parse_group_pattern
 from segflow.data.survey import Survey
 from segflow.dataset import RECORD_NAME, Dataset
-from segflow.errors import UsageError
 from segflow.jobs import progress
 from segflow.jobs.launch import (
     Launch,
@@ -91,11 +90,7 @@ class _Planner:
 def _pair_plan(config: IngestConfig, console: Console) -> PairPlan:
     paths = SourcePaths(config.images, config.masks, config.root, config.mask_pattern)
     layout, why = find_layout(config.layout, paths)
-    if config.annotators is not None and layout.name not in SEVERAL_ANNOTATORS:
-        raise UsageError(
-            f"--annotators {config.annotators}: expected layout {' or '.join(SEVERAL_ANNOTATORS)}, "
-            f"where an image may have several masks; found layout {layout.name}; leave it out"
-        )
+    require_layout(config.annotators, layout.name)
     if layout.name in LIST_ALL:
         require_outside(Path(config.output), images=config.images, masks=config.masks)
     if config.layout == "auto":

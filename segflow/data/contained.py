@@ -163,7 +163,7 @@ class _Decoders:
 
     def hand_back(self, decoder: DecoderProcess) -> None:
         """Is idle from now on, unless it owes answers, which the next one would take for theirs."""
-        if decoder.due:
+        if decoder.due or not decoder.is_own:
             decoder.kill()
         else:
             self._idle.append(decoder)
@@ -174,9 +174,8 @@ class _Decoders:
             decoder.kill()
 
     def forget(self) -> None:
-        """Leaves the decoders to the process that this one was forked from."""
-        while decoder := self._pop():
-            decoder.forget()
+        """Leaves the idle decoders to the process that this one was forked from."""
+        self._idle.clear()
 
     def _pop(self) -> DecoderProcess | None:
         try:

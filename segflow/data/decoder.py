@@ -27,7 +27,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segflow.data import contained, geotiff
+from segflow.data import contained, geotiff, packs
 from segflow.data.config import DecodeLimits
 from segflow.data.decode import decode_rgb, open_image
 from segflow.data.decoder_process import Task
@@ -107,6 +107,7 @@ class _Service:
             examples are made, a note of what is being decoded, for those who find this dead.
         limits: As the last request that told them said.
         recipe: Likewise.
+        columns: Bytes that it may hold of packs, from the first row on that lies in such a one.
         number: Of the row whose examples are being made.
         waiting: Replies that are not sent yet.
     """
@@ -114,6 +115,7 @@ class _Service:
     memory: SharedMemory
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     recipe: Recipe | None = None
+    columns: int = 0
     number: int = -1
     waiting: bytearray = field(default_factory=bytearray)
 
@@ -128,7 +130,7 @@ class _Service:
         try:
             if "recipe" in request:  # which has no answer
                 self.recipe = Recipe.from_dict(request["recipe"])
-                _limit_memory(self.recipe.config.limits)
+                _limit_memory(self.recipe.config.limits, self.columns)
             elif "make" in request:
                 yield from self._make(request)
             elif "decode" in request:
@@ -145,6 +147,9 @@ class _Service:
         assert self.recipe is not None
         self.number = request["number"]
         self._note(None)
+        if not self.columns and packs.is_in_columns(request["make"]):
+            self.columns = packs.MOST_HELD
+            _limit_memory(self.recipe.config.limits, self.columns)
         for made in make(request["make"], request["copies"], self.recipe):
             facts, parts = made.to_message()
             yield {"number": self.number, "made": facts}, parts
@@ -153,7 +158,7 @@ class _Service:
     def _decode(self, request: Mapping[str, Any]) -> dict[str, Any]:
         if "limits" in request:
             self.limits = DecodeLimits(**request["limits"])
-            _limit_memory(self.limits)
+            _limit_memory(self.limits, self.columns)
         data = self.memory.get_bytes(request["bytes"])
         pixels = self.decode(Task(request["decode"], data, request["options"]), self.limits)
         self.memory.put(pixels.data)
@@ -226,9 +231,14 @@ def _refusal(error: Exception) -> dict[str, Any]:
     return {"fault": "".join(traceback.format_exception(error))}
 
 
-def _limit_memory(limits: DecodeLimits) -> None:
-    """Lets a file that asks for more memory than its pixels need fail in here."""
-    most = _OWN_BYTES + limits.max_bytes + _BYTES_PER_PIXEL * limits.max_pixels
+def _limit_memory(limits: DecodeLimits, columns: int) -> None:
+    """Lets a file that asks for more memory than its pixels need fail in here.
+
+    Args:
+        limits: Of the file.
+        columns: Bytes that are held of packs, however small the limits of one file.
+    """
+    most = columns + _OWN_BYTES + limits.max_bytes + _BYTES_PER_PIXEL * limits.max_pixels
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or most < hard:
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))

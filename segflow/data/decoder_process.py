@@ -1,11 +1,13 @@
 """A decoder process, seen from the process that starts it: asked, answered, outlived."""
 
+import contextlib
 import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -88,7 +90,7 @@ def _death(returncode: int) -> LostError:
 
 
 class DecoderProcess:
-    """One decoder process, for one thread at a time.
+    """One decoder process, for one thread at a time; a process forked from its own has none of it.
 
     Attributes:
         is_fresh: Whether it was never asked for anything.
@@ -101,8 +103,13 @@ class DecoderProcess:
         self.due: deque[int] = deque()
         self._recipe: Recipe | None = None
         self._limits: DecodeLimits | None = None
+        self._creator = os.getpid()
+        self._ends = contextlib.ExitStack()  # what this process holds open
+        _all.add(self)
         self._memory = SharedMemory.create()
-        lifeline, self._lifeline = os.pipe()
+        self._ends.callback(self._memory.close)
+        lifeline, own_end = os.pipe()
+        self._ends.callback(os.close, own_end)
         inherited = (self._memory.descriptor, lifeline)
         # -P: a folder called segflow where the command is run must not stand in for the package.
         command = [sys.executable, "-P", "-m", _MODULE, *map(str, inherited)]
@@ -116,11 +123,16 @@ class DecoderProcess:
         )
         os.close(lifeline)
         assert self._process.stdin is not None and self._process.stdout is not None
+        # Not the buffer: another thread of the process forked from may have it locked for ever.
+        self._ends.callback(self._process.stdin.close)
+        self._ends.callback(self._process.stdout.close)
         self._requests, self._replies = self._process.stdin, buffered(self._process.stdout)
         self.room = widen(self._requests)
         widen(self._process.stdout)
         if not self._replies.readline():
-            raise RuntimeError(f"a decoder process did not start: exit code {self.kill()}")
+            self.kill()
+            code = self._process.returncode
+            raise RuntimeError(f"a decoder process did not start: exit code {code}")
 
     def decode(self, task: Task, limits: DecodeLimits) -> NDArray[Any]:
         """Has the process decode a file.
@@ -209,15 +221,30 @@ class DecoderProcess:
             raise OSError(reply["errno"], os.strerror(reply["errno"]), reply["path"])
         return reply, parts
 
-    def kill(self) -> int:
-        """Ends the process at once; returns its exit code."""
-        self._process.kill()
+    @property
+    def is_own(self) -> bool:
+        """Whether this process started it, and not one that this was forked from."""
+        return os.getpid() == self._creator
+
+    def kill(self) -> None:
+        """Ends the process at once; one that is not this process's own is only forgotten."""
+        if self.is_own:
+            self._process.kill()
+            self._process.wait()
         self.forget()
-        return self._process.wait()
 
     def forget(self) -> None:
         """Closes this process's ends; the decoder ends when no process holds them."""
-        os.close(self._lifeline)
-        self._requests.close()
-        self._replies.close()
-        self._memory.close()
+        self._ends.close()
+
+
+_all: weakref.WeakSet[DecoderProcess] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    """Leaves all decoders, idle or at work, to the process that this one was forked from."""
+    for decoder in list(_all):
+        decoder.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)

@@ -6,9 +6,10 @@ A row of the plan carries such an address as a string of JSON; nothing is ever e
 import functools
 import json
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from segflow.data.config import DecodeLimits
 from segflow.data.decode import PERMANENT_ERRORS
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # Arrow doubles the memory of a decoder, most of which never 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+LARGEST_COLUMN = 512 << 20  # bytes of one column in one row group: a worker reads it whole
+MOST_HELD = 3 * LARGEST_COLUMN  # bytes: two columns are kept till the next one is read
 # Arrow cannot read these as dictionaries.
 _NO_DICTIONARIES = frozenset({"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"})
 _one_at_a_time = threading.Lock()
@@ -94,6 +97,7 @@ class Cell:
 
         Raises:
             RejectError: They are too many, or the file is damaged.
+            MemoryError: The column does not fit, which says nothing of the file.
         """
         import pyarrow as pa
 
@@ -102,6 +106,8 @@ class Cell:
             with _one_at_a_time:  # a cache alone lets every thread that misses decode its own copy
                 values = _column(self.pack.path, mtime_ns, self.row_group, self.column)
             value = values[self.row].as_py()
+        except MemoryError:  # Arrow's own is one of its exceptions, too
+            raise
         except (pa.ArrowException, IndexError) as error:
             raise RejectError(RejectCode.UNREADABLE, f"damaged Parquet file: {error}") from error
         if value is not None:
@@ -123,6 +129,12 @@ def from_json(text: str) -> Part:
     """The address that `to_json` wrote."""
     data = json.loads(text)
     return _KINDS[data.pop("kind")](**data | {"pack": Pack(**data["pack"])})
+
+
+def is_in_columns(row: Mapping[str, Any]) -> bool:
+    """Whether whole columns are read for the image or mask of a row of the plan."""
+    parts = (row.get("image_part"), row.get("mask_part"))
+    return any(isinstance(from_json(part), Cell) for part in parts if part)
 
 
 def read_part(part: Part, limits: DecodeLimits) -> bytes | None:

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from segflow import hashing, storage
+from segflow.data import pairing
 from segflow.data.config import Annotators
 from segflow.data.layouts import Layout, SourceFile, SourcePaths
 from segflow.data.patterns import no_pairs
@@ -41,93 +42,6 @@ _LISTING = pa.schema(
         "annotation_bytes": pa.int64(),
     }
 )
-
-
-# Rows come out sorted by group and hash of the key: neighbours in a folder are spread over
-# shards, and the order is the same wherever and however often the plan is made.
-_PAIR = """
-    WITH own AS (
-      SELECT source_group, min(shard_group) AS own_group FROM read_parquet($listing)
-      WHERE own_split AND source_group IS NOT NULL GROUP BY source_group
-    ), listed AS (  -- what has no split of its own goes where its group is
-      SELECT l.* EXCLUDE (shard_group),
-             CASE WHEN l.own_split THEN l.shard_group
-                  ELSE coalesce(own.own_group, l.shard_group) END AS shard_group
-      FROM read_parquet($listing) AS l LEFT JOIN own USING (source_group)
-    ), pictures AS (  -- with several annotators, an image is listed for each of them
-      SELECT * FROM listed WHERE role = 'image'
-      QUALIFY $annotators IS NULL OR row_number() OVER (
-        PARTITION BY key, uri ORDER BY shard_group, source_group, ground_resolution) = 1
-    ), images AS (
-      SELECT *, count(*) OVER (PARTITION BY key) AS n,
-             bool_or(code IS NOT DISTINCT FROM 'outside_root') OVER (PARTITION BY key) AS outside,
-             string_agg(uri, ', ') OVER (PARTITION BY key ORDER BY uri
-               ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS uris
-      FROM pictures
-    ), chosen AS (
-      SELECT * FROM listed WHERE role = 'mask' QUALIFY $annotators IS DISTINCT FROM 'first'
-        OR row_number() OVER (PARTITION BY key ORDER BY uri) = 1
-    ), masks AS (
-      SELECT key, min(uri) AS uri, arg_min(bytes, uri) AS bytes, arg_min(mtime_ns, uri) AS mtime_ns,
-             sum(bytes)::BIGINT AS all_bytes, list(uri ORDER BY uri) AS each_uri,
-             list(bytes ORDER BY uri) AS each_bytes, list(mtime_ns ORDER BY uri) AS each_mtime_ns,
-             min(shard_group) AS shard_group, min(position) AS position,
-             min(source_group) AS source_group,
-             coalesce(min(code) FILTER (code = 'outside_root'), min(code)) AS code,
-             min(message) AS message, min(part) AS part, min(annotation_at) AS annotation_at,
-             min(annotation_bytes) AS annotation_bytes, count(*) AS n,
-             n > 1 AND ($annotators IS NULL OR count(DISTINCT uri) < n) AS are_duplicates,
-             n > 1 AND $annotators = 'majority' AS are_votes,
-             string_agg(uri, ', ' ORDER BY uri) AS uris
-      FROM chosen GROUP BY key
-    )
-    SELECT coalesce(i.shard_group, m.shard_group) AS shard_group,
-           coalesce(i.position, m.position) AS position,
-           coalesce(i.bytes, 0) + coalesce(if(m.are_votes, m.all_bytes, m.bytes), 0) AS weight,
-           key, coalesce(i.source_group, m.source_group) AS "group",
-           i.uri AS image_uri, i.bytes AS image_bytes, i.mtime_ns AS image_mtime_ns,
-           m.uri AS mask_uri, m.bytes AS mask_bytes, m.mtime_ns AS mask_mtime_ns,
-           i.part AS image_part, m.part AS mask_part, i.ground_resolution,
-           m.annotation_at, m.annotation_bytes,
-           if(m.are_votes, m.each_uri, NULL) AS mask_uris,
-           if(m.are_votes, m.each_bytes, NULL) AS masks_bytes,
-           if(m.are_votes, m.each_mtime_ns, NULL) AS masks_mtime_ns,
-           CASE WHEN i.uri IS NULL THEN 'missing_image'
-                WHEN i.outside OR m.code = 'outside_root' THEN 'outside_root'
-                WHEN i.n > 1 OR m.are_duplicates THEN 'duplicate_key'
-                WHEN i.code IS NOT NULL THEN i.code
-                WHEN m.uri IS NULL THEN 'missing_mask'
-                ELSE m.code END AS code,
-           CASE WHEN i.uri IS NULL AND m.n > 1
-                  THEN 'no image has the key ' || key || ', but several masks: ' || m.uris
-                WHEN i.uri IS NULL THEN 'no image has the key ' || key
-                WHEN i.outside AND i.code IS DISTINCT FROM 'outside_root'
-                  THEN 'another image of its key lies outside the root'
-                WHEN i.outside THEN i.message
-                WHEN m.code = 'outside_root' THEN m.message
-                WHEN i.n > 1 THEN 'images with one key: ' || i.uris
-                WHEN m.are_duplicates THEN 'masks with one key: ' || m.uris
-                WHEN i.code IS NOT NULL THEN i.message
-                WHEN m.uri IS NULL THEN 'no mask has the key ' || key
-                ELSE m.message END AS message
-    FROM images AS i FULL JOIN masks AS m USING (key)
-"""
-
-_PLAIN = f"""
-    SELECT * EXCLUDE (position) FROM ({_PAIR})
-    ORDER BY list_position($groups, shard_group), position, key, image_uri
-"""
-
-# Only what is not refused already is judged, so its key is its own.
-_JUDGED = f"""
-    SELECT * EXCLUDE (position) FROM (
-      SELECT p.* REPLACE (CASE WHEN p.code IS NULL THEN coalesce(v.split, p.shard_group)
-                               ELSE p.shard_group END AS shard_group,
-                          coalesce(p.code, v.code) AS code,
-                          coalesce(p.message, v.message) AS message)
-      FROM ({_PAIR}) AS p LEFT JOIN read_parquet($verdicts) AS v USING (key))
-    ORDER BY list_position($groups, shard_group), position, key, image_uri
-"""
 
 
 Judge = Callable[[Iterator[dict[str, Any]], Sequence[str], Path], Path]
@@ -168,7 +82,8 @@ class PairPlan:
         """Writes the plan into the run folder `folder`.
 
         Raises:
-            UsageError: A folder is missing, there are no images, or nothing pairs.
+            UsageError: A folder is missing, there are no images, nothing pairs, or what is listed
+                of an image for several annotators disagrees about its split or group.
         """
         listing = folder / "listing.parquet"
         with (
@@ -177,11 +92,12 @@ class PairPlan:
         ):
             write_listing(listing, self._rows(spool), _LISTING)
             self._require_pairs(connection, listing)
+            if self.annotators is not None:
+                self._require_agreement(connection, listing)
             groups = self._groups(connection, listing)
 
             def write(to: Path, sql: str, **more: str) -> PlanSummary:
-                asked = {"groups": groups, "annotators": self.annotators}
-                params = {"listing": str(listing), **asked, **more}
+                params = {"listing": str(listing), "groups": groups, **more}
                 rows = connection.sql(sql, params=params).to_arrow_reader(ROWS_AT_ONCE)
                 whole = (spool.attach(batch, "annotation") for batch in rows)
                 is_final = to == folder
@@ -189,11 +105,11 @@ class PairPlan:
                 return PlanWriter(to, self.rows_per_shard).write(batches)
 
             draft = folder if self.judge is None else folder / "draft"
-            summary = write(draft, _PLAIN)
+            summary = write(draft, pairing.plain(self.annotators))
             sources_sha256 = sources_hash(draft / "plan")
             if self.judge is not None:
                 verdicts = self.judge(plan_rows(draft, summary), groups, draft)
-                summary = write(folder, _JUDGED, verdicts=str(verdicts))
+                summary = write(folder, pairing.judged(self.annotators), verdicts=str(verdicts))
                 shutil.rmtree(draft)
         listing.unlink()
         notes = {"layout": self.layout.name, "splits": groups, "sources_sha256": sources_sha256}
@@ -256,6 +172,14 @@ class PairPlan:
             return list(self.shares)
         usual = ("train", "val", "test")
         return [n for n in usual if n in names] + sorted(names - set(usual))
+
+    def _require_agreement(self, connection: duckdb.DuckDBPyConnection, listing: Path) -> None:
+        params = {"listing": str(listing)}
+        for uri, count in connection.execute(pairing.DISAGREEING, params).fetchall():
+            raise UsageError(
+                f"--annotators {self.annotators}: the rows of an image must agree about its split "
+                f"and group; found {count} whose rows do not, first {uri}; correct the manifest"
+            )
 
     def _require_pairs(self, connection: duckdb.DuckDBPyConnection, listing: Path) -> None:
         def keys(role: str) -> list[str]:

@@ -48,16 +48,20 @@ def ensemble(config: EnsembleConfig, console: Console | None = None) -> Path:
     members = load_members(config)
     dataset = load_dataset(config, members)
     output = Path(config.output)
-    if _is_finished(config, members, dataset):
-        console.print(f"{output}: this ensemble is finished; nothing left to do")
-    else:
+    finished = _is_finished(config, members, dataset)
+    if not finished:
         _check_output(output)
+    if not finished or (output / STATE_FOLDER).exists():
         with lock(output, STATE_FOLDER):
-            _check_output(output)  # again: another command may have begun meanwhile
-            # So that the folder stays and marks what lies beside it, however this ends.
-            storage.put(output / STATE_FOLDER / "begun", b"")
-            _write(config, members, dataset, console)
-    shutil.rmtree(output / STATE_FOLDER, ignore_errors=True)
+            # Asked again: another command may have ended meanwhile.
+            finished = _is_finished(config, members, dataset)
+            if not finished:
+                # So that the folder stays and marks what lies beside it, however this ends.
+                storage.put(output / STATE_FOLDER / "begun", b"")
+                _write(config, members, dataset, console)
+            shutil.rmtree(output / STATE_FOLDER, ignore_errors=True)
+    if finished:
+        console.print(f"{output}: this ensemble is finished; nothing left to do")
     return output
 
 
@@ -83,8 +87,9 @@ def _is_finished(config: EnsembleConfig, members: Members, dataset: Dataset | No
     )
     for name, value in asked.items():
         if found.get(name) != value:
+            told = f"--{name.replace('_', '-')}" if hasattr(config, name) else name
             raise UsageError(
-                f"--output {config.output} holds another model: {name} is {found.get(name)} there "
+                f"--output {config.output} holds another model: {told} is {found.get(name)} there "
                 f"and {value} here; choose another folder"
             )
     return True
@@ -164,6 +169,7 @@ def _members(members: Members, built: "Built") -> list[dict[str, Any]]:
             "path": storage.absolute(bundle.folder),
             "fingerprint": bundle.fingerprint,
             "architecture": bundle.record["architecture"],
+            "training": {"seconds": bundle.record["training"].get("seconds")},
             "image_size": list(bundle.image_size),
             "weight": weight,
             "temperature": bundle.temperature,

@@ -69,7 +69,7 @@ class EnsembleConfig:
 
     def recorded(self) -> dict[str, Any]:
         """What decides the ensemble, besides its members and the dataset."""
-        scored = {"split": self.split, "batch_size": self.batch_size, "seed": self.seed}
+        scored = {"split": self.split, "seed": self.seed}
         names = ("member_weights", "image_size")
         return {name: getattr(self, name) for name in names} | (
             scored if self.dataset is not None else {}

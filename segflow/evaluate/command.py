@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from segflow import outputs, storage
+from segflow.data.annotators import require_layout
 from segflow.data.layouts import LIST_ALL, SourcePaths, find_layout
 from segflow.data.listing import require_outside
 from segflow.data.planning import PairPlan
@@ -88,6 +89,7 @@ def split_plan(config: EvaluateConfig, bundle: Bundle) -> SplitPlan:
 def _raw_plan(config: EvaluateConfig) -> PairPlan:
     paths = SourcePaths(config.images or "", config.masks, config.root, config.mask_pattern)
     layout, _ = find_layout(config.layout, paths)
+    require_layout(config.annotators, layout.name)
     if layout.name in LIST_ALL:
         require_outside(Path(config.output), images=config.images, masks=config.masks)
     return PairPlan(
@@ -96,5 +98,6 @@ def _raw_plan(config: EvaluateConfig) -> PairPlan:
         seed=0,
         shares={"all": 1.0},
         own_splits=False,
+        annotators=config.annotators,
         rows_per_shard=lambda _: config.shard_size,
     )

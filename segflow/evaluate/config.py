@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segflow import storage
-from segflow.data.config import DecodeLimits
+from segflow.data.config import Annotators, DecodeLimits
 from segflow.data.patterns import parse_mask_pattern
 from segflow.errors import UsageError
 from segflow.ranges import require_range
@@ -27,6 +27,9 @@ class EvaluateConfig:
     """Folder or glob of raw masks, paired with --images by stem."""
     mask_pattern: str | None = None
     """How masks are named otherwise than their images; see segflow ingest."""
+    annotators: Annotators | None = None
+    """What several masks of one raw image mean; see segflow ingest. None: the image is rejected
+    as duplicate_key."""
     root: str | None = None
     """For a manifest: folder that relative entries start from; see segflow ingest."""
     layout: str = "auto"
@@ -62,7 +65,7 @@ class EvaluateConfig:
 
     def recorded(self) -> dict[str, Any]:
         """What decides the scores, besides the model."""
-        raw = ("images", "masks", "mask_pattern", "root", "layout")
+        raw = ("images", "masks", "mask_pattern", "annotators", "root", "layout")
         names = ("dataset", "split") if self.dataset is not None else raw
         values = {name: getattr(self, name) for name in names}
         for name in ("dataset", "images", "masks", "root"):

@@ -68,8 +68,8 @@ class EvaluateJob(Job):
             config.batch_size,
             config.worker_threads,
             config.tta,
+            keep_confidences=True,
         )
-        predictor.keep_confidences = True
         source: Source = RawPairs(self.label_map, config.limits, predictor.reading)
         if config.dataset is not None:
             source = SplitRecords(Dataset.load(config.dataset))

@@ -57,6 +57,7 @@ IMAGES_SCHEMA = pa.schema(
         _field("prediction", pa.binary(), "class ids as PNG"),
         _field("image_part", pa.string(), "where in a pack; or null"),
         _field("mask_part", pa.string(), "where in a pack; or null"),
+        _field("mask_uris", pa.list_(pa.string()), "of all annotators, where several; or null"),
     ]
 )
 
@@ -103,7 +104,7 @@ def image_row(
 
 _ADDRESS = (
     *("key", "image_uri", "mask_uri", "annotation", "shard", "position", "group"),
-    *("image_part", "mask_part"),
+    *("image_part", "mask_part", "mask_uris"),
 )
 
 

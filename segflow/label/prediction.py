@@ -18,6 +18,8 @@ class Prediction:
             resolution, padding left out.
         class_confidence: The same over the pixels of each class, float64 [n]; NaN where the
             class has none at the model's resolution.
+        seen: Of each pixel at the model's resolution, padding left out: its class id and the
+            probability of that class, integers and float32 [h, w]; None unless they are kept.
     """
 
     mask: NDArray[Any]

@@ -48,13 +48,15 @@ class Predictor:
 
     Every batch has the same shape, so that one graph is traced; a short batch is padded. One
     predictor may be used from several threads at once.
-
-    Attributes:
-        keep_confidences: Whether predictions hold each pixel's, in `Prediction.seen`.
     """
 
     def __init__(
-        self, bundle: Bundle, batch_size: int = DEFAULT_BATCH_SIZE, tta: Tta = "none"
+        self,
+        bundle: Bundle,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        tta: Tta = "none",
+        *,
+        keep_confidences: bool = False,
     ) -> None:
         """Loads the model.
 
@@ -62,10 +64,11 @@ class Predictor:
             bundle: What `Bundle.load` returned.
             batch_size: Images the model sees at once.
             tta: Over which views of each image, or window of it, probabilities are averaged.
+            keep_confidences: Whether predictions hold each pixel's, in `Prediction.seen`.
         """
         self.bundle = bundle
         self.batch_size = batch_size
-        self.keep_confidences = False
+        self._keep_confidences = keep_confidences
         self._model = bundle.load_model(tta)
         self._dtype = bundle.label_map.dtype
         height, width = bundle.image_size
@@ -177,14 +180,14 @@ class Predictor:
         placement: Placement,
     ) -> Prediction:
         mask = resized_argmax(logits[placement.box], placement.source, self._dtype)
-        sums = ConfidenceSums(self.bundle.label_map.num_classes, self.keep_confidences)
+        sums = ConfidenceSums(self.bundle.label_map.num_classes, self._keep_confidences)
         sums.add(best[placement.box], confidence[placement.box])
         return sums.prediction(mask)
 
     def _predict_windows(self, prepared: Prepared) -> Prediction:
         """Slides over an image; of one at the model's own scale no logits are kept but a row's."""
         placement = prepared.placement
-        sums = ConfidenceSums(self.bundle.label_map.num_classes, self.keep_confidences)
+        sums = ConfidenceSums(self.bundle.label_map.num_classes, self._keep_confidences)
         rows, columns = placement.box
         keeps_scale = placement.inner == placement.source
         bands: list[NDArray[Any]] = []
@@ -241,16 +244,26 @@ def load_bundle(
 
 
 def load_for_job(
-    path: str, fingerprint: str, batch_size: int, worker_threads: int, tta: Tta
+    path: str,
+    fingerprint: str,
+    batch_size: int,
+    worker_threads: int,
+    tta: Tta,
+    *,
+    keep_confidences: bool = False,
 ) -> Predictor:
     """Loads the bundle that a run was planned with, each batch on one thread.
+
+    The arguments are `Predictor`'s, besides the run's fingerprint of the bundle, and how many
+    batches are in hand at once.
 
     Raises:
         JobError: Another bundle lies there by now; one run must not mix two models.
     """
     use_one_thread_per_batch(worker_threads)
-    predictor = load_bundle(path, batch_size, tta)
-    found = predictor.bundle.fingerprint
+    bundle = Bundle.load(path)
+    predictor = Predictor(bundle, batch_size, tta, keep_confidences=keep_confidences)
+    found = bundle.fingerprint
     if found != fingerprint:
         raise JobError(
             f"model {path}: its fingerprint is {found[:12]}…, the run was planned with "

@@ -46,7 +46,7 @@ def build_deeplab_v3(
         float32 logits [batch, height, width, num_classes].
 
     Raises:
-        UsageError: The image is smaller than the stride, or the weights cannot be had.
+        UsageError: The weights cannot be had.
     """
     frame = Frame(image_size, output_stride)
     encoder = encode(frame, backbone, backbone_alpha, weights, output_stride)

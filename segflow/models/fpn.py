@@ -40,7 +40,7 @@ def build_fpn(
         float32 logits [batch, height, width, num_classes].
 
     Raises:
-        UsageError: The image is smaller than the stride, or the weights cannot be had.
+        UsageError: The weights cannot be had.
     """
     frame = Frame(image_size, _STRIDES[-1])
     encoder = encode(frame, backbone, backbone_alpha, weights)

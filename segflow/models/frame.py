@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import keras
 from keras import layers, ops
 
-from segflow.errors import UsageError
-
 _IMAGENET_MEAN = [0.485, 0.456, 0.406]
 _IMAGENET_DEVIATION = [0.229, 0.224, 0.225]
 _CAFFE_MEAN_BGR = [103.939, 116.779, 123.68]
@@ -18,21 +16,11 @@ class Frame:
 
     Attributes:
         image_size: (height, width) in pixels.
-        stride: Of the coarsest features.
-        remedy: What to do where images are too small.
+        stride: Of the coarsest features; it may be larger than the image.
     """
 
     image_size: tuple[int, int]
     stride: int
-    remedy: str = "enlarge --image-size of the dataset"
-
-    def __post_init__(self) -> None:
-        if min(self.image_size) < self.stride:
-            raise UsageError(
-                f"a model of stride {self.stride} needs images of at least {self.stride} x "
-                f"{self.stride} pixels, found {self.image_size[0]} x {self.image_size[1]}; "
-                f"{self.remedy}"
-            )
 
     @property
     def padding(self) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -199,45 +199,14 @@ def build_model(
             be built at this size.
     """
     taken = model_parameters(name, parameters)
-    build = _builder(find_architecture(name).builder)
-    if name in ARCHITECTURES:
-        return build(image_size=image_size, num_classes=num_classes, **taken)
-    try:
-        model = build(image_size=image_size, num_classes=num_classes)
-    except TypeError as error:
-        raise UsageError(
-            f"--architecture {name} cannot be called as "
-            f"f(image_size=(height, width), num_classes=n): {error}"
-        ) from error
-    _check_model(name, model, image_size, num_classes)
-    return model
+    if name not in ARCHITECTURES:
+        from segflow.models.foreign import build_foreign
 
-
-def _builder(address: str) -> Any:
-    module, function = address.split(":")
-    try:
-        return getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(
-            f"--architecture {address}: {error}; install the package, or name its folder in "
-            "PYTHONPATH"
-        ) from error
-
-
-def _check_model(name: str, model: Any, image_size: tuple[int, int], num_classes: int) -> None:
-    import keras
-
-    if not isinstance(model, keras.Model):
-        raise UsageError(
-            f"--architecture {name} must return a keras.Model, found {type(model).__name__}"
-        )
-    shapes = (None, *image_size, 3), (None, *image_size, num_classes)
-    found = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    if found != shapes:
-        raise UsageError(
-            f"--architecture {name} must take {shapes[0]} and return logits {shapes[1]}, "
-            f"found {found[0]} and {found[1]}"
-        )
+        return build_foreign(name, image_size, num_classes)
+    module, function = find_architecture(name).builder.split(":")
+    return getattr(import_module(module), function)(
+        image_size=image_size, num_classes=num_classes, **taken
+    )
 
 
 def _check_taken(entry: Architecture, given: Mapping[str, Any]) -> None:

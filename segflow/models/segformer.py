@@ -58,9 +58,6 @@ def build_segformer(*, image_size: tuple[int, int], num_classes: int, filters: i
     Returns:
         An uncompiled functional model: float32 pixels [batch, height, width, 3] in 0-255 to
         float32 logits [batch, height, width, num_classes].
-
-    Raises:
-        UsageError: The image is smaller than the stride.
     """
     frame = Frame(image_size, _STAGES[-1].stride)
     pixels, x = frame.open("torch")

@@ -32,11 +32,8 @@ def build_segnet(
     Returns:
         An uncompiled functional model: float32 pixels [batch, height, width, 3] in 0-255 to
         float32 logits [batch, height, width, num_classes].
-
-    Raises:
-        UsageError: The image is smaller than the stride 2 ** depth.
     """
-    frame = Frame(image_size, 2**depth, remedy="lower --depth")
+    frame = Frame(image_size, 2**depth)
     pixels, x = frame.open("tf")
     widths = [filters * min(2**scale, 8) for scale in range(depth)]
     counts = [2 if scale < 2 else 3 for scale in range(depth)]
@@ -60,8 +57,8 @@ def pool(x: keras.KerasTensor, name: str) -> tuple[keras.KerasTensor, keras.Kera
         name: Beginning of the layers' names.
 
     Returns:
-        The maxima [batch, h/2, w/2, channels], and [batch, h/2, 2, w/2, 2, channels], which is 1
-        at one place of each window, where its maximum lay, and 0 elsewhere.
+        The maxima [batch, h/2, w/2, channels], and bool [batch, h/2, 2, w/2, 2, channels], which
+        is true at one place of each window, where its maximum lay.
     """
     height, width, channels = x.shape[1:]
     cells = (height // 2, 1, width // 2, 1, channels)
@@ -73,7 +70,7 @@ def pool(x: keras.KerasTensor, name: str) -> tuple[keras.KerasTensor, keras.Kera
     flat = layers.Reshape((height, width, channels), name=f"{name}_precedence")(precedence)
     first = layers.MaxPooling2D(name=f"{name}_first")(flat)
     first = layers.Reshape(cells, name=f"{name}_firsts")(first)
-    return largest, ops.cast(ops.equal(precedence, first), x.dtype)
+    return largest, ops.equal(precedence, first)  # a byte for each feature until the decoder
 
 
 def unpool(x: keras.KerasTensor, place: keras.KerasTensor, name: str) -> keras.KerasTensor:
@@ -89,5 +86,5 @@ def unpool(x: keras.KerasTensor, place: keras.KerasTensor, name: str) -> keras.K
     """
     height, width, channels = x.shape[1:]
     x = layers.Reshape((height, 1, width, 1, channels), name=f"{name}_cells")(x)
-    x = layers.Multiply(name=f"{name}_places")([x, place])
+    x = ops.where(place, x, 0.0)  # its gradient needs no more than the places
     return layers.Reshape((2 * height, 2 * width, channels), name=f"{name}_unpool")(x)

@@ -50,11 +50,10 @@ def build_unet(
         float32 logits [batch, height, width, num_classes].
 
     Raises:
-        UsageError: The image is smaller than the stride, the backbone has not so many scales, or
-            its weights cannot be had.
+        UsageError: The backbone has not so many scales, or its weights cannot be had.
     """
     if backbone == NO_BACKBONE:
-        frame = Frame(image_size, 2**depth, remedy="lower --depth")
+        frame = Frame(image_size, 2**depth)
         pixels, skips, x = _contract(frame, filters, depth)
     else:
         if depth > _BACKBONE_DEPTH:

@@ -27,7 +27,8 @@ _BINS = 40
 _COLUMNS = {
     "images": "key VARCHAR, image_uri VARCHAR, mask_uri VARCHAR, annotation VARCHAR, "
     "shard VARCHAR, position INT, mean_iou DOUBLE, confident_disagreement DOUBLE, "
-    "doubtful BLOB, prediction BLOB, image_part VARCHAR, mask_part VARCHAR",
+    "doubtful BLOB, prediction BLOB, image_part VARCHAR, mask_part VARCHAR, "
+    "mask_uris VARCHAR[]",
     "rejects": sections.REJECTS_COLUMNS,
 }
 
@@ -104,9 +105,9 @@ def _rows(
     opened: Tables, rank: str, where: str, order: str, **parameters: Any
 ) -> list[dict[str, Any]]:
     return opened.rows(
-        "SELECT $rank AS rank, key, image_uri, mask_uri, annotation, image_part, mask_part, shard, "
-        "position, mean_iou, confident_disagreement, doubtful, prediction FROM images "
-        f"WHERE mean_iou IS NOT NULL AND {where} ORDER BY {order} LIMIT $n",
+        "SELECT $rank AS rank, key, image_uri, mask_uri, mask_uris, annotation, image_part, "
+        "mask_part, shard, position, mean_iou, confident_disagreement, doubtful, prediction "
+        f"FROM images WHERE mean_iou IS NOT NULL AND {where} ORDER BY {order} LIMIT $n",
         rank=rank,
         n=_SHOWN[rank],
         **parameters,

@@ -41,26 +41,42 @@ class Side:
         """Its scores; empty where it was not scored."""
         return self.record["metrics"] or {}
 
+    @property
+    def flops(self) -> int | None:
+        """Floating-point operations of an image; None if unknown."""
+        found: int | None = self.record["architecture"].get("flops")
+        return found
+
 
 def of_bundle(folder: Path, bundle: Mapping[str, Any]) -> Side:
     """A bundle as a row, with its `bundle.json`."""
-    seconds = bundle["training"].get("seconds")
     return Side(
         names([str(folder)])[str(folder)],
         str(folder),
         bundle,
         speed=history.speed(history.read(folder)),
-        minutes=seconds / 60 if seconds else None,
+        minutes=_minutes(bundle),
     )
 
 
 def members(folder: Path, bundle: Mapping[str, Any]) -> list[Side]:
     """An ensemble's members and, last, itself; empty for a bundle that is none."""
     sides = [
-        Side(Path(member["path"]).name, member["path"], member, member["weight"])
+        Side(
+            Path(member["path"]).name,
+            member["path"],
+            member,
+            member["weight"],
+            minutes=_minutes(member),
+        )
         for member in bundle.get("members", ())
     ]
     return named([*sides, of_bundle(folder, bundle)]) if sides else []
+
+
+def _minutes(record: Mapping[str, Any]) -> float | None:
+    seconds: float | None = record.get("training", {}).get("seconds")
+    return seconds / 60 if seconds else None
 
 
 def named(sides: Sequence[Side]) -> list[Side]:

@@ -19,7 +19,7 @@ _WHERE = ("dataset", "output", "resume", "from_bundle", "mlflow")
 _FREE_ON_RESUME = (*_WHERE, "devices", "max_minutes")
 
 # Settings that are the architecture's parameters; none takes all of them.
-_MODEL_SETTINGS = (
+MODEL_SETTINGS = (
     "backbone",
     "backbone_alpha",
     "weights",
@@ -42,9 +42,10 @@ class TrainConfig:
     output: str
     """Folder of the model bundle; it must be new, empty, or hold this very training."""
 
-    architecture: str = "unet"
+    architecture: str = "auto"
     """unet, segnet, deeplab_v3, deeplab_v3_plus, fpn, pspnet, lraspp, segformer, or a function of
-    your own that returns a Keras model: package.module:function (docs/models.md)."""
+    your own that returns a Keras model: package.module:function (docs/models.md); auto: that of
+    --from-bundle, with its parameters, or else unet."""
 
     backbone: str | None = None
     """Encoder: mobilenet, mobilenet_v2, mobilenet_v3_small, mobilenet_v3_large, resnet50,
@@ -82,7 +83,7 @@ class TrainConfig:
     """none, inverse_frequency, median_frequency, or a JSON or YAML file {class name: weight}."""
 
     from_bundle: str | None = None
-    """Folder of a model bundle of the same architecture to go on from, also for other classes."""
+    """Folder of a model bundle whose weights training begins with, also for other classes."""
 
     freeze_backbone_epochs: int = 0
     """Epochs at the start in which the backbone stays as it is, its batch-norm statistics too."""
@@ -115,7 +116,8 @@ class TrainConfig:
     """Largest norm of the gradient of all weights together; a longer one is shortened to it."""
 
     accumulation: int = 1
-    """Batches whose mean gradient makes one step: as if --batch-size were so many times larger."""
+    """Batches whose mean gradient makes one step: as if --batch-size were so many times larger;
+    at most those of an epoch."""
 
     moving_average: float | None = None
     """Validate and keep a moving average of the weights; this share of it stays at each step."""
@@ -124,7 +126,8 @@ class TrainConfig:
     """How often every training example is seen."""
 
     max_minutes: float | None = None
-    """Stop training after so many minutes, in the middle of an epoch if need be."""
+    """Stop training after so many minutes, in the middle of an epoch if need be. The schedule
+    counts --epochs, so choose as many as fit in this time, or the rate stays too high."""
 
     patience: int | None = None
     """Stop after so many epochs in which the validation mIoU has not risen; none: never."""
@@ -166,7 +169,7 @@ class TrainConfig:
         check_xla(self.xla, devices)
         for name in ("filters", "depth", "epochs", "batch_size", "patience", "accumulation"):
             self._check_positive(name, least=1)
-        model_parameters(self.architecture, self._given_parameters)
+        self._check_model()
         check_batch_size(self.batch_size, devices or 1)  # auto is settled once it is known
         for name in ("learning_rate", "fine_tune_learning_rate", "clip_norm", "max_minutes"):
             self._check_positive(name)
@@ -184,6 +187,17 @@ class TrainConfig:
         require_range("--momentum", self.momentum, 0.0, 1.0)
         require_range("--weight-decay", self.weight_decay, 0.0, 1.0)
         require_range("--seed", self.seed, 0, 2**31 - 1)
+
+    def _check_model(self) -> None:
+        if self.from_bundle is None:
+            if self.architecture == "auto":
+                object.__setattr__(self, "architecture", "unet")
+            model_parameters(self.architecture, self._given_parameters)
+        elif self.weights not in (None, "none"):
+            raise UsageError(
+                f"--weights {self.weights} is for a new model, and --from-bundle brings weights "
+                "for all of it; leave one of them out"
+            )
 
     def _check_positive(self, name: str, least: float = 0) -> None:
         value = getattr(self, name)
@@ -205,7 +219,7 @@ class TrainConfig:
 
     @property
     def _given_parameters(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _MODEL_SETTINGS}
+        return {name: getattr(self, name) for name in MODEL_SETTINGS}
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON values."""
@@ -213,12 +227,16 @@ class TrainConfig:
         return settings
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide what is trained and for how long, not where it lies."""
-        return {k: v for k, v in self.to_dict().items() if k not in _WHERE}
+        """The settings that decide what is trained and for how long, not where it lies.
+
+        The architecture's parameters are completed: what is not given equals its default.
+        """
+        settings = {**self.to_dict(), **self.model_parameters}
+        return {k: v for k, v in settings.items() if k not in _WHERE}
 
     def resume_identity(self) -> dict[str, Any]:
         """The settings that a continued training must share with its beginning."""
-        return {k: v for k, v in self.to_dict().items() if k not in _FREE_ON_RESUME}
+        return {k: v for k, v in self.identity().items() if k not in _FREE_ON_RESUME}
 
 
 def parse_devices(text: str) -> tuple[Literal["auto", "cpu", "gpu"], int]:
@@ -254,6 +272,15 @@ def check_xla(xla: bool, replicas: int) -> None:
     if xla and replicas > 1:
         raise UsageError(
             f"--xla works on one device, and --devices asks for {replicas}; leave one of them out"
+        )
+
+
+def check_accumulation(accumulation: int, steps: int) -> None:
+    """Raises `UsageError` if an epoch's batches are too few to change the weights once."""
+    if accumulation > steps:
+        raise UsageError(
+            f"--accumulation {accumulation} needs more than the {steps} batches of an epoch, so "
+            f"that an epoch could end as it began; use at most {steps}, or a smaller --batch-size"
         )
 
 

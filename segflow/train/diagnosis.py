@@ -3,12 +3,14 @@
 import statistics
 from collections.abc import Sequence
 
-from segflow.train.state import EpochRow
+from segflow.train.config import TrainConfig
+from segflow.train.state import EpochRow, TrainingState
 
 _WINDOW = 3  # epochs whose median is looked at, so that one odd epoch says nothing
 _LASTING = 3  # epochs for which the curves must have parted
 _RISE = 0.1  # of the validation loss, as a fraction of its lowest
 _FALL = 0.05  # of the training loss meanwhile
+_ENDED = 0.1  # of the rate's peak: below it, a schedule has done its work
 
 
 def overfitting(rows: Sequence[EpochRow]) -> str | None:
@@ -32,6 +34,28 @@ def overfitting(rows: Sequence[EpochRow]) -> str | None:
         f"({validation[turn]:.3g} to {validation[-1]:.3g}); {_effect(rows, turn)}. More examples, "
         "stronger --augmentation or a smaller model would help; --patience ends such a training "
         "sooner"
+    )
+
+
+def unfinished(config: TrainConfig, state: TrainingState) -> str | None:
+    """One sentence if the time was up long before a schedule that ends with `--epochs`; else None.
+
+    The epochs that would have fitted are those before the last, which the time cut short.
+    """
+    if state.stopped != "max_minutes" or config.schedule not in ("cosine", "polynomial"):
+        return None
+    thawed = state.epochs_done > config.freeze_backbone_epochs
+    peak = (thawed and config.fine_tune_learning_rate) or config.learning_rate
+    share = state.rows[-1].learning_rate / peak
+    if share <= _ENDED:
+        return None
+    whole = state.epochs_done - 1
+    advice = f"with --epochs {whole} it would have ended in this time"
+    if not whole:
+        advice = "not even --epochs 1 fits in this time; raise --max-minutes"
+    return (
+        f"the time was up in epoch {state.epochs_done} of {config.epochs}, with the learning rate "
+        f"still at {100 * share:.0f} % of its peak: the schedule counts --epochs; {advice}"
     )
 
 

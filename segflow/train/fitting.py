@@ -77,7 +77,7 @@ def fit(
     stored = checkpoint.load(Path(config.output) / STATE_FOLDER)
     if stored is None or stored.state.stopped is None:
         with strategy.scope(), precision(config.precision):
-            model, metric = compiled(config, dataset, weights, None if stored else origin)
+            model, metric = compiled(config, dataset, weights, origin, first=stored is None)
             start = TrainingState(run_identity(config, dataset, origin))
             recorder = EpochRecorder(config, metric, start, None)
             if stored is not None:
@@ -88,7 +88,7 @@ def fit(
         state, best_weights = recorder.state, recorder.best_weights
     else:
         state, best_weights = stored.state, stored.best_weights
-    model = _build(config, dataset)
+    model = _build(config, dataset, pretrained=False)
     write_variables(model.variables, best_weights)
     return Fitted(state, model)
 
@@ -149,16 +149,19 @@ def compiled(
     dataset: Dataset,
     weights: NDArray[np.float32] | None,
     origin: Origin | None,
+    *,
+    first: bool = True,
 ) -> tuple[TrainingModel, ConfusionMatrix]:
     """A model with its first weights, ready for `fit`, and its metric.
 
-    Call it, and `fit`, in the strategy's scope and at the training's `precision`.
+    Call it, and `fit`, in the strategy's scope and at the training's `precision`. Unless `first`,
+    all weights are about to be replaced, and no pretrained ones are read.
     """
     classes, ignore_id = dataset.label_map.num_classes, dataset.label_map.ignore_id
-    plain, metric = _build(config, dataset), ConfusionMatrix(classes, ignore_id)
+    plain, metric = _build(config, dataset, pretrained=first), ConfusionMatrix(classes, ignore_id)
     if config.freeze_backbone_epochs:
         check_backbone(plain)
-    if origin is not None:
+    if origin is not None and first:
         continue_from(plain, origin)
     if config.sync_batch_norm:
         plain = synchronized(plain)
@@ -174,10 +177,11 @@ def compiled(
     return model, metric
 
 
-def _build(config: TrainConfig, dataset: Dataset) -> keras.Model:
+def _build(config: TrainConfig, dataset: Dataset, *, pretrained: bool) -> keras.Model:
+    """Weights that will be replaced are not read: their file may be gone by then."""
+    parameters = config.model_parameters
+    if not pretrained and "weights" in parameters:
+        parameters["weights"] = "none"
     return build_model(
-        config.architecture,
-        dataset.image_size,
-        dataset.label_map.num_classes,
-        config.model_parameters,
+        config.architecture, dataset.image_size, dataset.label_map.num_classes, parameters
     )

@@ -23,6 +23,8 @@ class _Exact(keras.optimizers.Optimizer):
       so that its result depends on how many there are.
     - Accumulation on several replicas, where Keras's own cannot be used. `iterations`, and so the
       schedule and the moving average, count updates of the weights, not batches.
+    - A moving average that is there from the start: the weights, until the first update. Keras's
+      is zeros until then.
 
     All state is in `variables`, equal on all replicas.
 
@@ -51,6 +53,12 @@ class _Exact(keras.optimizers.Optimizer):
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes the optimiser's variables for all weights that it may be given later."""
         super().build(variables)
+        if self.use_ema:
+            with tf.init_scope():  # once, also where the step that is being traced builds it
+                for average, variable in zip(
+                    self._model_variables_moving_average, variables, strict=True
+                ):
+                    average.assign(variable.value)
         self._factors = [float(self._rate_factor(v)) for v in variables]
         self._decays = [0.0 if v.name in _NEVER_DECAYED else self._decay for v in variables]
         if self._accumulated > 1:

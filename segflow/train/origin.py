@@ -1,12 +1,17 @@
 """The bundle that a training goes on from: `--from-bundle`, checked without Keras."""
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
+from segflow.models.registry import ARCHITECTURES
 from segflow.train.bundle import Bundle
-from segflow.train.config import TrainConfig
+from segflow.train.config import MODEL_SETTINGS, TrainConfig
+
+_Config = TypeVar("_Config", bound=TrainConfig)
 
 
 @dataclass(frozen=True)
@@ -27,18 +32,49 @@ class Origin:
         """The origin that `config` asks for, if any.
 
         Raises:
-            UsageError: There is no bundle, or one of another architecture.
+            UsageError: There is no bundle, or one of another architecture, or of several.
         """
         if config.from_bundle is None:
             return None
         bundle = Bundle.load(config.from_bundle)
+        if bundle.is_ensemble:
+            raise UsageError(
+                f"--from-bundle {config.from_bundle} is an ensemble; name one of its members, such "
+                f"as {bundle.record['members'][0]['path']}"
+            )
         architecture = bundle.record["architecture"]["name"]
-        if architecture != config.architecture:
+        if config.architecture not in ("auto", architecture):
             raise UsageError(
                 f"--from-bundle {config.from_bundle} is a {architecture}, --architecture asks for "
-                f"{config.architecture}; they must be the same"
+                f"{config.architecture}; leave that out, or name another bundle"
             )
         return cls(bundle, bundle.label_map.names == dataset.label_map.names)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Those of the architecture that decide its weights' shapes, by name."""
+        recorded: Mapping[str, Any] = self.bundle.record["architecture"]["parameters"]
+        return {k: v for k, v in recorded.items() if k in MODEL_SETTINGS and k != "weights"}
+
+    def complete(self, config: _Config) -> _Config:
+        """`config` with the bundle's architecture, and its parameters where none are given."""
+        missing = {k: v for k, v in self.parameters.items() if getattr(config, k) is None}
+        name = self.bundle.record["architecture"]["name"]
+        return dataclasses.replace(config, architecture=name, **missing)
+
+    def advice(self) -> str:
+        """What to do where a model's weights have other shapes or names."""
+        if self.bundle.record["architecture"]["name"] not in ARCHITECTURES:
+            return (
+                "the function must give its layers the names that they have there, and 'classify' "
+                "to the last"
+            )
+        flags = [
+            f"--{name.replace('_', '-')} {value}"
+            for name, value in self.parameters.items()
+            if value is not None
+        ]
+        return f"that bundle has {' '.join(flags)}; leave these flags out, or give the same"
 
     def to_dict(self) -> dict[str, Any]:
         """What `bundle.json` says of it."""

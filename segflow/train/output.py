@@ -1,20 +1,25 @@
 """What `--output` may hold when a training begins, and what it holds already."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from segflow import storage
+from segflow import hashing, storage
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.train import checkpoint
 from segflow.train.bundle import RECORD_NAME, Bundle
+from segflow.train.class_weights import class_weights
 from segflow.train.config import TrainConfig
 from segflow.train.origin import Origin
 from segflow.train.state import TrainingState
 
 STATE_FOLDER = "_train"
 """Made first and removed after the commit: it marks an unfinished training."""
+
+FILES = ("class_weights", "weights_sha256")
+"""What was read from files that settings name, by content: recorded beside the settings."""
 
 
 def finished_bundle(config: TrainConfig, dataset: Dataset, origin: Origin | None) -> Bundle | None:
@@ -29,12 +34,13 @@ def finished_bundle(config: TrainConfig, dataset: Dataset, origin: Origin | None
     if bundle.is_ensemble:
         raise UsageError(f"--output {config.output} holds an ensemble; choose another folder")
     training = bundle.record["training"]
-    asked = {**config.identity(), **_sources(dataset, origin)}
     found = {
         **training,
+        **training.get("files", {}),
         "dataset": bundle.record["dataset"]["fingerprint"],
         "from_bundle": (training.get("origin") or {}).get("fingerprint"),
     }
+    asked = {**config.identity(), **_sources(config, dataset, origin)}
     _refuse_other(config.output, "the bundle of another training", found, asked)
     return bundle
 
@@ -73,24 +79,53 @@ def check_output(
 
 
 def run_identity(config: TrainConfig, dataset: Dataset, origin: Origin | None) -> dict[str, Any]:
-    """What a continued training must share with its beginning."""
-    return {**config.resume_identity(), **_sources(dataset, origin)}
+    """What a continued training must share with its beginning.
+
+    The libraries that decide the bits of the weights are part of it.
+    """
+    versions = {f"the version of {name}": version(name) for name in ("keras", "tensorflow")}
+    return {**config.resume_identity(), **_sources(config, dataset, origin), **versions}
 
 
-def _sources(dataset: Dataset, origin: Origin | None) -> dict[str, Any]:
-    """What is trained on and what from, by fingerprint: it may lie elsewhere now."""
+def _sources(config: TrainConfig, dataset: Dataset, origin: Origin | None) -> dict[str, Any]:
+    """What is trained on and what from, by content: it may lie elsewhere now.
+
+    Raises:
+        UsageError: The class weights cannot be read.
+    """
+    weights = class_weights(config.class_weights, dataset)
     return {
         "dataset": dataset.fingerprint,
         "from_bundle": None if origin is None else origin.bundle.fingerprint,
+        "class_weights": None if weights is None else weights.tolist(),
+        "weights_sha256": _sha256(config.model_parameters.get("weights")),
     }
+
+
+def _sha256(weights: str | None) -> str | None:
+    """Of a file of pretrained weights; None if they are none, Keras's own, or not there now."""
+    return hashing.sha256_file(weights) if weights and Path(weights).is_file() else None
 
 
 def _refuse_other(
     output: str, what: str, found: Mapping[str, Any], asked: Mapping[str, Any]
 ) -> None:
-    for name, value in asked.items():
+    for name, value in _with_known_weights(found, asked).items():
         if found.get(name) != value:
             raise UsageError(
                 f"--output {output} holds {what}: {name} is {found.get(name)} there and "
                 f"{value} here; choose another folder"
             )
+
+
+def _with_known_weights(found: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """`asked`, with pretrained weights that are those of `found` named as they are there.
+
+    They are if their content is the same, or if a file of the same name is gone by now: its
+    weights are in the training already.
+    """
+    there, here = found.get("weights_sha256"), asked["weights_sha256"]
+    if here == there or (here is None and asked.get("weights") == found.get("weights")):
+        same = {"weights": found.get("weights"), "weights_sha256": there}
+        return {**asked, **(same if there else {})}
+    return dict(asked)

@@ -35,6 +35,8 @@ def find_rate(config: FindRateConfig) -> RangeTest:
         UsageError: The dataset, the settings or the output folder do not allow it.
     """
     dataset, output = Dataset.load(config.dataset), Path(config.output)
+    origin = Origin.find(config, dataset)
+    config = config if origin is None else origin.complete(config)
     steps_per_epoch(dataset.split("train").examples, config.batch_size)
     dataset.check_shards(["train"])
     if names := storage.names_in(output):
@@ -59,12 +61,13 @@ def run_test(
     """
     # The rate of a training that is not frozen is looked for.
     config = dataclasses.replace(config, freeze_backbone_epochs=0, fine_tune_learning_rate=None)
+    origin = Origin.find(config, dataset)
     keras.utils.set_random_seed(config.seed)
     strategy = build_strategy(config.devices)
     check_batch_size(config.batch_size, strategy.num_replicas_in_sync)
     recorder = _Recorder(config)
     with strategy.scope(), precision(config.precision):
-        model, _ = compiled(config, dataset, weights, Origin.find(config, dataset))
+        model, _ = compiled(config, dataset, weights, origin)
         growth = config.highest_rate / config.lowest_rate
         model.optimizer.learning_rate = keras.optimizers.schedules.ExponentialDecay(
             config.lowest_rate, config.rate_steps - 1, growth

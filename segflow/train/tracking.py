@@ -27,6 +27,7 @@ ARTIFACTS = (RECORD_NAME, "history.csv", "report.html")
 
 _EXPERIMENT = "segflow"
 _RUN_NAME = "mlflow.json"
+_LONGEST_PARAM = 500  # as servers of all versions take them; weights of many classes are longer
 _LAST_METRIC = "input_wait"  # of an epoch: where it is, the others are
 
 
@@ -92,7 +93,7 @@ class Tracker:
         from mlflow.entities import Param, RunTag
 
         # Only what a continuation must share: MLflow refuses another value for a parameter.
-        params = [Param(name, str(value)) for name, value in _flat(state.identity)]
+        params = [Param(n, str(value)[:_LONGEST_PARAM]) for n, value in _flat(state.identity)]
         bundle = storage.absolute(self._output)
         tags = [RunTag("segflow.version", __version__), RunTag("segflow.bundle", bundle)]
         _client(self._uri).log_batch(self._run, params=params, tags=tags)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from segflow.errors import UsageError
 
-_LIMIT_S = 30.0
+_LIMIT_S = 60.0
 _SURROUNDINGS = {
     # By default, a server that is gone is asked for minutes, and usage is reported to MLflow.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -30,7 +30,7 @@ def require_mlflow(uri: str | None) -> None:
 
 
 def exchange(call: Callable[[], Result]) -> Result:
-    """Calls a function that talks to a server, and waits for it 30 seconds at most.
+    """Calls a function that talks to a server, and waits for it 60 seconds at most.
 
     Some of MLflow's stores try again for much longer. A call that is given up is left to itself.
 

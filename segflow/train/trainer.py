@@ -14,10 +14,10 @@ from segflow.lock import lock
 from segflow.models.registry import find_architecture, normalisation
 from segflow.train.bundle import MODEL_NAME, write_record
 from segflow.train.class_weights import class_weights
-from segflow.train.config import TrainConfig, steps_per_epoch
-from segflow.train.diagnosis import overfitting
+from segflow.train.config import TrainConfig, check_accumulation, steps_per_epoch
+from segflow.train.diagnosis import overfitting, unfinished
 from segflow.train.origin import Origin
-from segflow.train.output import STATE_FOLDER, check_output, finished_bundle
+from segflow.train.output import FILES, STATE_FOLDER, check_output, finished_bundle
 from segflow.train.quiet import quiet_import
 from segflow.train.state import TrainingState
 from segflow.train.tracking import Tracker
@@ -51,6 +51,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     dataset = Dataset.load(config.dataset)
     output = Path(config.output)
     origin = Origin.find(config, dataset)
+    config = config if origin is None else origin.complete(config)
     if finished_bundle(config, dataset, origin) is not None:
         console.print(f"{output}: this training is finished; nothing left to do")
     else:
@@ -74,7 +75,8 @@ def check_dataset(dataset: Dataset, config: TrainConfig) -> None:
             f"dataset {dataset.folder}: no examples in a split 'val', which picks the best "
             "weights; ingest it with --splits train=0.8,val=0.2"
         )
-    steps_per_epoch(dataset.split("train").examples, config.batch_size)
+    steps = steps_per_epoch(dataset.split("train").examples, config.batch_size)
+    check_accumulation(config.accumulation, steps)
     dataset.check_shards(["train", "val"])
 
 
@@ -106,9 +108,9 @@ def _train(config: TrainConfig, dataset: Dataset, origin: Origin | None, console
     if tracker is not None:
         tracker.finish(fitted.state)
     _write_bundle(config, dataset, origin, fitted, None if tracker is None else tracker.run)
-    warning = overfitting(fitted.state.rows)
-    if warning is not None:
-        console.print(warning, highlight=False, markup=False)
+    for warning in (overfitting(fitted.state.rows), unfinished(config, fitted.state)):
+        if warning is not None:
+            console.print(warning, highlight=False, markup=False)
 
 
 def _write_bundle(
@@ -160,4 +162,5 @@ def _training(config: TrainConfig, origin: Origin | None, fitted: "Fitted") -> d
         "input_wait": state.input_wait,
         "overfitting": overfitting(state.rows),
         "origin": None if origin is None else origin.to_dict(),
+        "files": {name: state.identity[name] for name in FILES},
     }

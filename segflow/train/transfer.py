@@ -33,8 +33,7 @@ def continue_from(model: keras.Model, origin: Origin) -> None:
         if here != there:
             raise UsageError(
                 f"--from-bundle {origin.bundle.folder}: layer {layer.name!r} should have weights "
-                f"of shapes {here}, found {there or 'no such layer'}; train with the parameters "
-                f"of that bundle: {origin.bundle.record['architecture']['parameters']}"
+                f"of shapes {here}, found {there or 'no such layer'}; {origin.advice()}"
             )
     for layer in layers:
         layer.set_weights(sources[layer.name].get_weights())

@@ -199,3 +199,38 @@ def test_a_model_without_finite_logits_fails_in_one_line(command, pairs, tmp_pat
         f"segflow {command}: model {bundle}: its logits for {pairs.images}/pair-"
     )
     assert "; use another model, or train this one again; finished shards are kept" in ran.line
+
+
+def test_several_annotators_of_raw_pairs_are_asked_as_in_ingest(pairs, model, tmp_path, capfd):
+    """Two of three masks of each image say bar where the truth is a disc."""
+    folder = tmp_path / "votes"
+    for number in range(2):
+        for who in ("ann", "bob", "eve"):
+            mask = _truth(pairs, f"pair-{number}").copy()
+            mask[mask == 1] = 1 if who == "ann" else 2
+            storage.put(folder / f"masks/pair-{number}_by{who}.png", encode(mask))
+        name = f"pair-{number}.png"
+        storage.put(folder / "images" / name, (pairs.images / name).read_bytes())
+
+    def flags(output: str, *more: str) -> list[str]:
+        sources = [f"--images={folder}/images", f"--masks={folder}/masks"]
+        pattern = r"--mask-pattern=(.+)_by\w+"
+        return [f"--model={model}", *sources, pattern, f"--output={tmp_path / output}", *more]
+
+    assert (
+        "2 of 2 inputs rejected (2 duplicate_key)"
+        in run_here(capfd, "evaluate", *flags("none")).line
+    )
+    discs = {}
+    for who in ("first", "majority"):
+        ran = run_here(capfd, "evaluate", *flags(who, f"--annotators={who}"))
+        assert (ran.code, ran.errors) == (0, [])
+        found = storage.read_json(tmp_path / who / "metrics.json")
+        discs[who] = sum(found["confusion_matrix"][1])
+    (row, _) = rows_of(tmp_path / "majority", "images")
+    assert [uri[-7:] for uri in row["mask_uris"]] == ["ann.png", "bob.png", "eve.png"]
+    assert discs["first"] > 0 == discs["majority"]
+    assert "mostly bar in the mask, disc to the model" in draw(tmp_path / "majority").read_text()
+    assert "mostly bar" not in draw(tmp_path / "first").read_text()
+    other = run_here(capfd, "evaluate", *flags("first", "--annotators=majority"))
+    assert "annotators is first there and majority here" in other.line

@@ -155,8 +155,8 @@ def test_what_it_labels_has_the_size_of_the_frames(
         assert mask.shape == (row["height"], row["width"]) == camvid.SIZE
         assert mask.max() < camvid.CLASSES
     assert len(predicted) == FRAMES["val"]
-    flags += [f"--masks={frames / 'valannot'}", f"--label-map={frames}/labels.json"]
-    assert main.main(["evaluate", *flags, f"--output={scored}"]) == 0
+    masks = f"--masks={frames / 'valannot'}"
+    assert main.main(["evaluate", *flags, masks, f"--output={scored}"]) == 0
     found = storage.read_json(scored / "metrics.json")["mean_iou"]
     assert found == pytest.approx(camvid.mean_iou(frames, "val", predicted), abs=1e-9)
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from segflow.data.layouts.base import Role, SourceFile, SourcePaths
 from segflow.data.layouts.packs import broken, first_pack, list_packs, split_of, why_packs
 from segflow.data.listing import Listed
-from segflow.data.packs import Cell, Pack, encodings, to_json
+from segflow.data.packs import LARGEST_COLUMN, Cell, Pack, encodings, to_json
 from segflow.errors import UsageError
 from segflow.label_map import LabelMap
 
@@ -19,7 +19,6 @@ SUFFIXES = frozenset({".parquet"})
 _IMAGE = "image"
 _MASKS = ("mask", "label", "annotation", "segmentation_mask")
 _OPTIONAL = ("key", "split")
-_LARGEST = 512 << 20  # bytes of one column in one row group: a worker reads it whole
 _PREFIXES = "DELTA_BYTE_ARRAY"  # each value without what it shares with the one before
 
 
@@ -114,10 +113,10 @@ def _bytes_per_row(pack: Listed, file: pq.ParquetFile, group: int, name: str) ->
     columns = (metadata.column(i) for i in range(metadata.num_columns))
     of_name = (c for c in columns if c.path_in_schema in (name, f"{name}.bytes"))
     size = sum(column.total_uncompressed_size for column in of_name)
-    if size > _LARGEST:
+    if size > LARGEST_COLUMN:
         raise UsageError(
             f"{pack.path}: row group {group} has {size} bytes in column {name}; expected at most "
-            f"{_LARGEST}; write the file anew with fewer rows a group"
+            f"{LARGEST_COLUMN}; write the file anew with fewer rows a group"
         )
     return int(size // max(1, metadata.num_rows))
 

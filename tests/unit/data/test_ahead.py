@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from segflow.data import contained
@@ -19,6 +21,7 @@ from segflow.data.config import DecodeLimits, ExampleConfig, IngestConfig
 from segflow.data.decoder_process import DecoderProcess, LostError
 from segflow.data.handover import encoded
 from segflow.data.making import Made, Recipe, make
+from segflow.data.packs import Cell, Pack, to_json
 from segflow.data.tiles import TileConfig
 from segflow.errors import RejectError
 from segflow.label_map import LabelClass, LabelMap
@@ -99,6 +102,25 @@ def test_a_row_longer_than_a_pipe_is_no_obstacle(tmp_path):
         row["annotation"] = json.dumps({"kind": "panoptic", "segments": {"1": 0}, "x": "x" * 10**6})
 
     assert _ahead(rows, 0, Recipe(CONFIG, LABELS)) == _alone(rows, 0, Recipe(CONFIG, LABELS))
+
+
+def test_large_row_groups_are_read_whatever_a_picture_may_cost(tmp_path):
+    (row,) = _rows(tmp_path, 1)
+    image, mask = (Path(row[f"{what}_uri"]).read_bytes() for what in ("image", "mask"))
+    path = tmp_path / "pack.parquet"
+    padded = [[image + bytes([number]) * (12 << 20)] for number in range(36)]  # 432 MiB
+    columns = {"image": pa.chunked_array(padded), "mask": [mask] * 36}
+    pq.write_table(pa.table(columns), path, use_dictionary=False)
+    pack = Pack(str(path), path.stat().st_size)
+    cells = {f"{what}_part": to_json(Cell(pack, 0, 9, what)) for what in columns}
+    packed = {"key": "0", "image_uri": str(path), "mask_uri": str(path)} | cells
+    limits = DecodeLimits(max_pixels=1000, max_bytes=13 << 20)
+    recipe = Recipe(ExampleConfig(image_size="8x8", limits=limits), LABELS)
+
+    (outcome,) = _ahead([packed], 0, recipe)
+    assert not isinstance(outcome, str), outcome
+    assert [made.source for made in outcome] == [(20, 30)]
+    assert pq.read_metadata(path).num_row_groups == 1
 
 
 _BAD = {b"CRASH": "decoder_crash: {}: the decoder died of SIGSEGV"}

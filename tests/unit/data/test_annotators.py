@@ -1,6 +1,7 @@
 """Several annotators of one image: the majority against a count of every pixel; what is planned."""
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from segflow.data import pairing
 from segflow.data.annotators import majority
 from segflow.data.config import DecodeLimits
 from segflow.data.layouts import Layout, SourcePaths
@@ -18,7 +20,7 @@ from segflow.data.layouts.manifest import Manifest
 from segflow.data.layouts.paired import Paired
 from segflow.data.pair import read_mask
 from segflow.data.planning import PairPlan
-from segflow.errors import RejectCode, RejectError
+from segflow.errors import RejectCode, RejectError, UsageError
 from segflow.label_map import LabelClass, LabelMap
 from tests.unit.data.pictures import encode, photo
 
@@ -113,6 +115,39 @@ def test_several_masks_are_read_as_asked_for(tmp_path, is_listed):
     assert first["mask_uri"] == most["mask_uri"] == most["mask_uris"][0]
     in_index = {name: most[name] for name in ("key", "mask_uri", "mask_uris")}
     assert _ids(in_index) == CHOSEN
+
+
+def test_who_has_one_annotator_pays_for_no_others():
+    costly = re.compile(r"QUALIFY|list\(|DISTINCT (?!FROM)")  # twice the time of planning
+
+    assert not costly.search(pairing.plain(None))
+    assert costly.search(pairing.plain("first"))
+    assert costly.search(pairing.judged("majority"))
+
+
+@pytest.mark.parametrize("column", ["split", "group"])
+@pytest.mark.parametrize("annotators", ["first", "majority"])
+def test_rows_of_one_image_that_disagree_are_no_matter_of_the_alphabet(
+    tmp_path, annotators, column
+):
+    root = _draw(tmp_path, *VOTES)
+    lines = [f"image,mask,{column}"]
+    for name, values in {"a": ("x", "x"), "b": ("train", "val"), "c": ("", "val")}.items():
+        (root / f"images/{name}.png").write_bytes(encode(photo(2, 3), "PNG"))
+        for number, value in enumerate(values):
+            lines.append(f"images/{name}.png,masks/by{number}/a.png,{value}")
+    listed = SourcePaths(str(root / "list.csv"))
+
+    (root / "list.csv").write_text("\n".join(lines))
+    with pytest.raises(
+        UsageError, match=rf"--annotators {annotators}: .*found 2 .*b\.png"
+    ) as caught:
+        _rows(root, annotators, Manifest(), listed)
+    assert "\n" not in str(caught.value)
+    assert len(_rows(root, None, Manifest(), listed)) == 6  # refused one by one
+
+    (root / "list.csv").write_text("\n".join(lines[:3]))
+    assert [row["key"] for row in _rows(root, annotators, Manifest(), listed)] == ["images/a"]
 
 
 def test_one_mask_is_no_vote(tmp_path):

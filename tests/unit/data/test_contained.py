@@ -212,6 +212,51 @@ def test_a_hanging_decoder_does_not_outlive_a_killed_parent():
     assert (len(gone), alive) == (1, [])
 
 
+_FORKED_AT_WORK = """
+import os, threading, time
+import psutil
+from segflow.data import contained
+from segflow.data.config import DecodeLimits
+hang = lambda: contained.decode_rgb(b"HANG", DecodeLimits(decode_seconds=600))
+threading.Thread(target=hang, daemon=True).start()
+while not any(child.cpu_times().user > 0.5 for child in psutil.Process().children()):
+    time.sleep(0.05)
+if not os.fork():
+    print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_decoder_at_work_does_not_outlive_a_killed_parent_that_has_forked():
+    environment = os.environ | {"PYTHONPATH": FAULTS}
+    command = [sys.executable, "-P", "-c", _FORKED_AT_WORK]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        forked = psutil.Process(int(parent.stdout.readline()))
+        decoders = _decoders(psutil.Process(parent.pid))
+        parent.kill()
+
+    gone, alive = psutil.wait_procs(decoders, timeout=20)
+    assert forked.is_running()
+    forked.kill()
+    assert (len(gone), alive) == (1, [])
+
+
+def test_a_forked_process_ends_no_decoder_of_its_parent():
+    decoder = decoder_process.DecoderProcess()
+    fork = os.fork()
+    if not fork:
+        decoder.kill()
+        contained.hand_back(decoder)
+        os._exit(int(contained.borrow() is decoder))
+    assert os.waitpid(fork, 0)[1] == 0
+
+    task = decoder_process.Task("size", encode(photo(), "PNG"))
+    assert decoder.decode(task, LIMITS).tolist() == [12, 16]
+    decoder.kill()
+
+
 _FORKING = """
 import os
 from segflow.data import contained

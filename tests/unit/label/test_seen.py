@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from segflow.data.resize import resize_mask
-from segflow.label.predictor import load_bundle
+from segflow.label.predictor import Predictor
+from segflow.train.bundle import Bundle
 from tests.bundles import write_bundle
 from tests.drawn import LABELS, scene
 
@@ -19,12 +20,12 @@ from tests.drawn import LABELS, scene
     ],
 )
 def test_it_covers_the_image_and_nothing_else(policy, seen, tmp_path):
-    predictor = load_bundle(write_bundle(tmp_path / "m", LABELS, (16, 24), policy), 2)
+    bundle = Bundle.load(write_bundle(tmp_path / "m", LABELS, (16, 24), policy))
+    predictor = Predictor(bundle, 2, keep_confidences=True)
     image, truth = scene(1, (40, 75))
     prepared = [predictor.prepare(image, "it")] * 3
-    assert [one.seen for one in predictor.predictions(prepared)] == [None] * 3
+    assert [one.seen for one in Predictor(bundle, 2).predictions(prepared)] == [None] * 3
 
-    predictor.keep_confidences = True
     for one in predictor.predictions(prepared):
         assert one.seen is not None
         best, confidence = one.seen

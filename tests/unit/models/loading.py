@@ -1,27 +1,27 @@
 """Run in a process of its own: loads models with Keras alone and compares what they return.
 
-`python loading.py FOLDER TOLERANCE` runs every FOLDER/NAME.keras on FOLDER/NAME.npz and writes
+`python loading.py FOLDER TOLERANCE NAME…` runs each FOLDER/NAME.keras on FOLDER/NAME.npz and writes
 a line for each that does not give the logits stored there.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
 
-def main(folder: Path, tolerance: float) -> None:
+def main(folder: Path, tolerance: float, names: Sequence[str]) -> None:
     assert "segflow" not in sys.modules
-    for file in sorted(folder.glob("*.keras")):
-        stored = np.load(file.with_suffix(".npz"))
-        model = keras.models.load_model(file)
+    for name in names:
+        stored = np.load(folder / f"{name}.npz")
+        model = keras.models.load_model(folder / f"{name}.keras")
         found = _logits(model, stored["pixels"])
         difference = np.abs(found - stored["logits"]).max()
         if not difference <= tolerance * np.abs(stored["logits"]).max():
-            sys.stdout.write(f"{file.stem}: differs by {difference}\n")
-    count = len(list(folder.glob("*.keras")))
-    sys.stdout.write(f"backend {keras.backend.backend()}, {count} models\n")
+            sys.stdout.write(f"{name}: differs by {difference}\n")
+    sys.stdout.write(f"backend {keras.backend.backend()}, {len(names)} models\n")
 
 
 def _logits(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
@@ -32,4 +32,4 @@ def _logits(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]))
+    main(Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:])

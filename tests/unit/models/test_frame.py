@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from keras.applications import imagenet_utils
 
-from segflow.errors import UsageError
 from segflow.models.backbones import NORMALISATIONS
 from segflow.models.frame import Frame
 from tests.unit.models.drawn import pixels
@@ -19,7 +18,9 @@ def test_pixels_are_normalised_as_keras_does(custom):
     np.testing.assert_allclose(opened(image).numpy(), expected, atol=2e-5)
 
 
-@pytest.mark.parametrize(("size", "stride"), [((13, 18), 4), ((16, 16), 16), ((31, 64), 16)])
+@pytest.mark.parametrize(
+    ("size", "stride"), [((13, 18), 4), ((16, 16), 16), ((31, 64), 32), ((3, 5), 16)]
+)
 def test_the_crop_undoes_the_padding(size, stride):
     frame = Frame(size, stride)
     opened, x = frame.open("tf")
@@ -42,8 +43,3 @@ def test_logits_of_coarse_features_are_interpolated_about_their_pixels():
     factor = 7 / 8  # a row of padding on either side, which is 0 after normalisation
     expected = (ramp / 127.5 - 1) * factor
     np.testing.assert_allclose(logits[:, :, 4:-4], expected[:, :, 4:-4], atol=1e-5)
-
-
-def test_an_image_smaller_than_the_stride_is_refused():
-    with pytest.raises(UsageError, match=r"at least 16 x 16 pixels, found 15 x 64; shrink it"):
-        Frame((15, 64), 16, remedy="shrink it")

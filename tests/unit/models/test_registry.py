@@ -3,19 +3,17 @@
 import importlib
 import inspect
 
-import keras
 import pytest
 
 from segflow.errors import UsageError
 from segflow.models.registry import (
     ARCHITECTURES,
-    build_model,
     find_architecture,
     model_parameters,
     normalisation,
 )
 
-HERE = "tests.unit.models.test_registry"
+FOREIGN = "package.module:function"
 
 
 def test_an_unknown_name_lists_the_known_ones():
@@ -50,7 +48,7 @@ def test_parameters_are_completed():
     [
         ("unet", {"output_stride": 8}, r"--output-stride is not for --architecture unet, .*depth"),
         ("segnet", {"backbone": "resnet50"}, r"--backbone is not for .* takes --filters, --depth$"),
-        (f"{HERE}:good", {"filters": 3}, r"takes no such flags"),
+        (FOREIGN, {"filters": 3}, r"takes no such flags"),
         ("deeplab_v3", {"output_stride": 4}, r"--output-stride must be 8 or 16, found 4"),
         ("unet", {"upsampling": "cubic"}, r"must be transposed or bilinear, found cubic"),
         ("fpn", {"backbone": "none"}, r"fpn needs a backbone, such as --backbone mobilenet_v2"),
@@ -68,40 +66,4 @@ def test_the_normalisation_is_the_backbones_where_there_is_one():
     assert normalisation("unet", {"backbone": "resnet50"}).startswith("BGR, x - (103.939")
     assert normalisation("deeplab_v3", {}) == "x / 127.5 - 1"
     assert normalisation("segformer", {}).startswith("(x / 255 - (0.485")
-    assert normalisation(f"{HERE}:good", {}) == "the model's own"
-
-
-def good(image_size: tuple[int, int], num_classes: int) -> keras.Model:
-    pixels = keras.Input((*image_size, 3))
-    return keras.Model(pixels, keras.layers.Conv2D(num_classes, 1)(pixels))
-
-
-def one_class_more(image_size: tuple[int, int], num_classes: int) -> keras.Model:
-    return good(image_size, num_classes + 1)
-
-
-def no_model(image_size: tuple[int, int], num_classes: int) -> str:
-    return "model"
-
-
-def of_one_size(num_classes: int) -> keras.Model:
-    return good((8, 8), num_classes)
-
-
-def test_a_function_of_another_package_is_an_architecture():
-    assert build_model(f"{HERE}:good", (9, 7), 4, {}).output_shape == (None, 9, 7, 4)
-
-
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [
-        ("no_such_package.models:build", r"No module named 'no_such_package'; install"),
-        (f"{HERE}:missing", r"has no attribute 'missing'; install"),
-        (f"{HERE}:one_class_more", r"must .*return logits \(None, 9, 7, 4\), found .*9, 7, 5\)"),
-        (f"{HERE}:no_model", r"must return a keras.Model, found str"),
-        (f"{HERE}:of_one_size", r"cannot be called as f\(image_size=.*image_size"),
-    ],
-)
-def test_a_function_that_is_none_is_refused(address, message):
-    with pytest.raises(UsageError, match=message):
-        build_model(address, (9, 7), 4, {})
+    assert normalisation(FOREIGN, {}) == "the model's own"

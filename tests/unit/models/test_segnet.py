@@ -58,12 +58,14 @@ def test_pooling_what_was_unpooled_gives_the_maxima_again(both):
 
 
 def test_the_decoder_gets_places_and_no_features():
-    """The only way from the encoder to the decoder but the bottleneck is through `_places`."""
+    """The only way from the encoder to the decoder but the bottleneck are places, in bytes."""
     model = build_model("segnet", (16, 16), 2, {"filters": 2, "depth": 2})
     assert not [
         x for x in model.layers if isinstance(x, keras.layers.Concatenate | keras.layers.Add)
     ]
-    assert sum(x.name.endswith("_places") for x in model.layers) == 2
+    chosen = [x.input[0] for x in model.operations if type(x).__name__ == "Where"]
+    assert [x.dtype for x in chosen] == ["bool", "bool"]
+    assert [x.shape for x in chosen] == [(None, 4, 2, 4, 2, 4), (None, 8, 2, 8, 2, 2)]
 
 
 def test_sixteen_bits_do_not_move_the_places():

@@ -1,5 +1,6 @@
 """Models side by side: an ensemble's members on its page, and several bundles on one."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,26 @@ def test_folders_of_one_name_are_told_apart_in_tables_and_plots(tmp_path: Path) 
 
     assert all(f">{name}/model</text>" in html for name in ("one", "_two"))
     assert all(f">{name}/model</span>" in html for name in ("one", "_two"))
+
+
+def test_what_models_cost_stands_beside_their_scores(tmp_path: Path) -> None:
+    one, two = (folders.write_bundle(tmp_path / name) for name in ("one", "two"))
+    record = storage.read_json(one / "bundle.json")
+    _edit(one, architecture={**record["architecture"], "flops": 12_345_000_000})
+
+    text = _text(compare([one, two], tmp_path / "compare.html"))
+
+    assert "Pixel accuracy GFLOPs an image" in text
+    rows = [re.search(rf"{name} unet .*? ({DASH}|12\.35) ", text) for name in ("one", "two")]
+    assert [row and row[1] for row in rows] == ["12.35", DASH]
+
+
+def test_an_ensembles_page_shows_how_long_its_members_were_trained(tmp_path: Path) -> None:
+    folder = folders.write_ensemble(tmp_path / "both")
+    members = storage.read_json(folder / "bundle.json")["members"]
+    members[1] |= {"training": {"seconds": 750.0}}
+    _edit(folder, members=members)
+    assert re.search(rf"second unet {SIZE} [^a-z]* {DASH} 12\.5 ", _text(draw(folder)))
 
 
 def test_scores_that_cannot_be_compared_are_named(tmp_path: Path) -> None:

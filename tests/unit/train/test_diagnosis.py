@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from segflow.train.diagnosis import overfitting
-from segflow.train.state import EpochRow
+from segflow.train.config import TrainConfig
+from segflow.train.diagnosis import overfitting, unfinished
+from segflow.train.state import EpochRow, TrainingState
 
 EPOCHS = np.arange(1, 31)
 FALLING = 0.2 + np.exp(-EPOCHS / 8)
@@ -65,3 +66,47 @@ def test_losses_below_zero_are_compared_by_their_size():
 
 def test_an_undefined_score_counts_as_none():
     assert "held" in overfitting(_rows(FALLING, PARTED, [None] * 30))
+
+
+def _stopped(rates, stopped="max_minutes") -> TrainingState:
+    rows = _rows(rates, rates)
+    rows = [dataclasses.replace(row, learning_rate=r) for row, r in zip(rows, rates, strict=True)]
+    return TrainingState({}, tuple(rows), 1, stopped)
+
+
+HALF = np.linspace(0.002, 0.001, 10)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "polynomial"])
+def test_a_rate_still_high_when_the_time_is_up_is_named_with_epochs_that_fit(schedule):
+    config = TrainConfig("d", "o", epochs=20, schedule=schedule, max_minutes=10.5)
+    text = unfinished(config, _stopped(HALF))
+    assert text == (
+        "the time was up in epoch 10 of 20, with the learning rate still at 50 % of its peak: the "
+        "schedule counts --epochs; with --epochs 9 it would have ended in this time"
+    )
+
+
+def test_time_that_is_up_in_the_first_epoch_is_too_short():
+    config = TrainConfig("d", "o", max_minutes=0.5)
+    assert "not even --epochs 1 fits" in unfinished(config, _stopped(HALF[:1]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "state"),
+    [
+        pytest.param({"schedule": "constant"}, _stopped(HALF), id="nothing-to-end"),
+        pytest.param({"schedule": "step"}, _stopped(HALF), id="counts-its-own-epochs"),
+        pytest.param({}, _stopped(np.linspace(0.002, 0.0001, 10)), id="as-good-as-ended"),
+        pytest.param({}, _stopped(HALF, "patience"), id="not-the-time"),
+    ],
+)
+def test_a_training_that_could_not_end_better_is_left_alone(settings, state):
+    assert unfinished(TrainConfig("d", "o", **settings), state) is None
+
+
+def test_the_peak_after_frozen_epochs_is_that_of_fine_tuning():
+    rates = [0.002] * 5 + [0.0002 * share for share in np.linspace(0.99, 0.05, 5)]
+    settings = {"freeze_backbone_epochs": 5, "fine_tune_learning_rate": 0.0002}
+    assert unfinished(TrainConfig("d", "o", **settings), _stopped(rates)) is None
+    assert "at 99 %" in unfinished(TrainConfig("d", "o", **settings), _stopped(rates[:6]))

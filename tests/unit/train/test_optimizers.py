@@ -173,6 +173,16 @@ def test_a_resumed_training_goes_on_exactly(settings, cut):
         np.testing.assert_array_equal(a, b)
 
 
+def test_averages_are_the_weights_until_the_first_update():
+    run = Run(make(moving_average=0.9, accumulation=STEPS))
+    before = [v.numpy().copy() for v in run.variables]
+    for number, step in enumerate(draw_gradients()[: STEPS - 1]):
+        run.step(number, step)
+    run.optimizer.finalize_variable_values(run.variables)
+    for a, variable in zip(before, run.variables, strict=True):
+        np.testing.assert_array_equal(a, variable.numpy())
+
+
 def test_a_short_gradient_is_not_clipped():
     plain, clipped = Run(make()), Run(make(clip_norm=1000.0))
     for number, step in enumerate(draw_gradients()):

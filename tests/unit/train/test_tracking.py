@@ -141,7 +141,8 @@ def test_what_a_server_missed_it_gets_at_the_end(store, tmp_path, monkeypatch):
 
 def test_a_run_that_the_server_does_not_know_is_begun_anew(store, tmp_path):
     """As when a training is resumed with another server."""
-    state = TrainingState({}).with_row(EpochRow(1, 1, 0.1, 1, None, None, 0.1, 1, 1, 0))
+    state = TrainingState({"class_weights": [1.5] * 5000})
+    state = state.with_row(EpochRow(1, 1, 0.1, 1, None, None, 0.1, 1, 1, 0))
     storage.put(tmp_path / "model/_train/mlflow.json", b'{"run": "0123456789abcdef"}')
     tracker = Tracker(store, tmp_path / "model", Console(file=io.StringIO()))
     tracker.update(state)

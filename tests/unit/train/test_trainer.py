@@ -185,6 +185,12 @@ def test_a_batch_larger_than_the_split_is_refused(dataset_folder, tmp_path):
     _refused(small_config(dataset_folder, tmp_path / "m", batch_size=13), "at most 12")
 
 
+def test_more_batches_for_an_update_than_an_epoch_has_are_refused(dataset_folder, tmp_path):
+    with pytest.raises(UsageError, match=r"--accumulation 4 .* 3 batches .* at most 3"):
+        train(small_config(dataset_folder, tmp_path / "m", accumulation=4))
+    assert not (tmp_path / "m").exists()
+
+
 def test_of_two_trainings_into_one_folder_one_is_refused(dataset_folder, tmp_path):
     other = small_config(dataset_folder, tmp_path / "model")
     busy = pytest.raises(UsageError, match="is at work there; wait for it to end")

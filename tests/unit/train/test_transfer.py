@@ -1,16 +1,20 @@
 """Weights from another bundle, and a backbone that stays as it is at first."""
 
+import dataclasses
 import io
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.label_map import LabelClass, LabelMap
 from segflow.models import registry
 from segflow.train.bundle import Bundle
 from segflow.train.callbacks import EpochRecorder
+from segflow.train.config import TrainConfig
+from segflow.train.origin import Origin
 from segflow.train.trainer import train
 from tests.unit.train import backboned
 from tests.unit.train.datasets import small_config, write_dataset
@@ -151,15 +155,41 @@ def test_as_many_classes_of_other_names_are_others(origin, tmp_path):
 
 
 def test_another_architecture_is_refused_before_any_work(dataset_folder, origin, tmp_path):
-    with pytest.raises(UsageError, match="is a tiny, --architecture asks for unet; they must be"):
+    with pytest.raises(UsageError, match="is a tiny, --architecture asks for unet; leave that "):
         _train(dataset_folder, tmp_path / "m", architecture="unet", from_bundle=str(origin.folder))
     assert not (tmp_path / "m").exists()
 
 
 def test_other_parameters_are_refused_before_any_work(dataset_folder, origin, tmp_path):
-    with pytest.raises(UsageError, match=r"layer 'backbone_conv' should .*\{'filters': 4\}"):
+    with pytest.raises(UsageError, match=r"layer 'backbone_conv' .* --filters 4; leave"):
         _train(dataset_folder, tmp_path / "m", filters=5, from_bundle=str(origin.folder))
     assert not (tmp_path / "m").exists()
+
+
+def test_the_architecture_is_the_bundles_where_nothing_else_is_asked_for(dataset_folder, origin):
+    dataset = Dataset.load(dataset_folder)
+    config = TrainConfig(str(dataset_folder), "m", from_bundle=str(origin.folder))
+    completed = Origin.find(config, dataset).complete(config)
+    assert (completed.architecture, completed.filters) == ("tiny", 4)
+    config = dataclasses.replace(config, filters=5)
+    assert Origin.find(config, dataset).complete(config).filters == 5
+    assert TrainConfig(str(dataset_folder), "m").architecture == "unet"
+
+
+def test_the_members_of_an_ensemble_are_gone_on_from_not_itself(
+    dataset_folder, origin, monkeypatch
+):
+    ensemble = dataclasses.replace(origin, record={**origin.record, "members": [{"path": "a"}]})
+    monkeypatch.setattr(Bundle, "load", lambda folder: ensemble)
+    with pytest.raises(UsageError, match="is an ensemble; name one of its members, such as a"):
+        Origin.find(
+            TrainConfig(str(dataset_folder), "m", from_bundle="e"), Dataset.load(dataset_folder)
+        )
+
+
+def test_a_bundle_brings_the_weights_of_its_backbone():
+    with pytest.raises(UsageError, match=r"--weights imagenet.*--from-bundle brings"):
+        TrainConfig("d", "m", from_bundle="b", backbone="mobilenet", weights="imagenet")
 
 
 def test_a_finished_training_is_known_by_its_origin(dataset_folder, origin, tmp_path):

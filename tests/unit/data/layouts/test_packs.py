@@ -307,6 +307,19 @@ def test_threads_that_want_one_column_decode_it_once(tmp_path, monkeypatch):
     assert len(opened) == 1
 
 
+def test_want_of_memory_is_no_damage_of_a_file(tmp_path, monkeypatch):
+    def too_much(*_: object) -> None:
+        raise pa.ArrowMemoryError("realloc of size 1099511627776 failed")
+
+    monkeypatch.setattr(packs, "_column", too_much)
+    cell = packs.Cell(
+        packs.Pack(str(_parquet(tmp_path / "a.parquet", {"a": [b"x"]})), 1), 0, 0, "a"
+    )
+
+    with pytest.raises(MemoryError):
+        packs.read_part(cell, LIMITS)
+
+
 def test_a_parquet_file_that_is_written_anew_is_read_anew(tmp_path):
     path = _parquet(tmp_path / "p.parquet", {"image": [b"a"], "mask": [b"x"]})
     cell = packs.Cell(packs.Pack(str(path), path.stat().st_size), 0, 0, "image")
