@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pipelines import cli, sweeping, tables
 from segflow import storage
+from segflow.console import plain_console
 from segflow.train.sweep.config import TrainCommandConfig
 
 
@@ -17,6 +18,7 @@ def _execute(config: TrainCommandConfig, _: Sequence[str]) -> None:
     if config.sweep is not None:
         sweeping.execute(config, config.sweep)
         return
+    from segflow.train.tracking import log_bundle
     from segflow.train.trainer import train  # heavy: --help does without
 
     folder = train(config.training())
@@ -24,6 +26,8 @@ def _execute(config: TrainCommandConfig, _: Sequence[str]) -> None:
     metrics = record["metrics"]
     tables.print_scores(f"model {folder}, split {metrics['split']}", metrics)
     tables.print_report(folder)
+    if config.mlflow is not None:
+        log_bundle(config.mlflow, folder, plain_console(stderr=True))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ class FindRateConfig(TrainConfig):
     resume: bool = field(init=False, default=False)
     """No flag of this command: what takes so little time begins anew."""
 
+    mlflow: str | None = field(init=False, default=None)
+    """No flag of this command, which trains nothing that is kept."""
+
     lowest_rate: float = 1e-6
     """Learning rate of the first step."""
 
