@@ -11,6 +11,8 @@ from segflow.console import plain_console
 
 _CONSOLE = plain_console()
 
+_FEW = 30  # images: below, percentile intervals of a bootstrap are too narrow
+
 
 def print_line(text: str) -> None:
     """Prints one line, however long."""
@@ -40,13 +42,28 @@ def print_scores(title: str, metrics: Mapping[str, Any]) -> None:
         iou, ends = _score(scores["iou"]), _interval(scores.get("iou_interval"))
         table.add_row(name, iou, ends, boundary, precision, recall, f"{scores['pixels']:,}")
     print_table(title, table)
-    intervals = metrics.get("intervals", {})
+    intervals, images = metrics.get("intervals", {}), metrics["examples"]
     for words, key in (("mean IoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy")):
         print_line(f"{words}: {metrics[key]}")
         if intervals.get(key):
-            print_line(f"{words}, 95 % interval: {_interval(intervals[key])}")
+            doubt = f" (of {images} images only: too few to rely on)" if images < _FEW else ""
+            print_line(f"{words}, 95 % interval: {_interval(intervals[key])}{doubt}")
     if "mean_boundary_iou" in metrics:
         print_line(f"mean boundary IoU: {metrics['mean_boundary_iou']}")
+    print_line(_guessing(metrics["per_class"]))
+
+
+def _guessing(per_class: Mapping[str, Mapping[str, Any]]) -> str:
+    """What a model would score that answers the commonest class everywhere: the least to beat."""
+    pixels = {name: scores["pixels"] for name, scores in per_class.items() if scores["pixels"]}
+    if not pixels:
+        return "no pixel of any class"
+    commonest = max(pixels, key=lambda name: pixels[name])
+    share = pixels[commonest] / sum(pixels.values())
+    return (
+        f"for comparison, {commonest!r} everywhere: mean IoU {share / len(pixels):.4f}, pixel "
+        f"accuracy {share:.4f}"
+    )
 
 
 def _score(value: float | None) -> str:

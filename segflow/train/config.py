@@ -44,8 +44,8 @@ class TrainConfig:
 
     architecture: str = "auto"
     """unet, segnet, deeplab_v3, deeplab_v3_plus, fpn, pspnet, lraspp, segformer, or a function of
-    your own that returns a Keras model: package.module:function (docs/models.md); auto: that of
-    --from-bundle, with its parameters, or else unet."""
+    your own that returns a Keras model: package.module:function (docs/models.md); auto: the one of
+    the bundle that training goes on from, with its parameters, or else unet."""
 
     backbone: str | None = None
     """Encoder: mobilenet, mobilenet_v2, mobilenet_v3_small, mobilenet_v3_large, resnet50,

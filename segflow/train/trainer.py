@@ -62,6 +62,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
         with lock(output, STATE_FOLDER):
             # Again: another training may have begun meanwhile.
             state = check_output(config, dataset, origin)
+            if state is None:
+                _require_weights_file(config.weights)
             _say_start(config, dataset, origin, state, console)
             _train(config, dataset, origin, console)
     shutil.rmtree(output / STATE_FOLDER, ignore_errors=True)
@@ -78,6 +80,15 @@ def check_dataset(dataset: Dataset, config: TrainConfig) -> None:
     steps = steps_per_epoch(dataset.split("train").examples, config.batch_size)
     check_accumulation(config.accumulation, steps)
     dataset.check_shards(["train", "val"])
+
+
+def _require_weights_file(weights: str | None) -> None:
+    """Raises `UsageError` if `--weights` names a file that is not there."""
+    if weights not in (None, "none", "imagenet") and not Path(weights).is_file():
+        raise UsageError(
+            f"--weights {weights}: no such file; expected none, imagenet, or a file of the "
+            "backbone's weights"
+        )
 
 
 def _say_start(
@@ -103,6 +114,7 @@ def _train(config: TrainConfig, dataset: Dataset, origin: Origin | None, console
     weights = class_weights(config.class_weights, dataset)
     with quiet_import():  # takes seconds, so it comes after all that can be checked without it
         from segflow.train.fitting import fit
+    console.print("building the model; its first step takes longest")
     tracker = Tracker(config.mlflow, config.output, console) if config.mlflow else None
     fitted = fit(config, dataset, weights, origin, console, tracker)
     if tracker is not None:
@@ -120,6 +132,7 @@ def _write_bundle(
     from segflow.train.scoring import score_split, write_examples
 
     output, split = Path(config.output), dataset.split("val")
+    console.print(f"scoring the weights of epoch {fitted.state.best_epoch} on {split.name}")
     found = score_split(fitted.model, dataset, split.name, config.batch_size)
     examples, model = (output / STATE_FOLDER / f".{name}" for name in (EXAMPLES_NAME, MODEL_NAME))
     write_examples(examples, found.shown, dataset.label_map.dtype)
