@@ -119,6 +119,7 @@ def _train(config: TrainConfig, dataset: Dataset, origin: Origin | None, console
     fitted = fit(config, dataset, weights, origin, console, tracker)
     if tracker is not None:
         tracker.finish(fitted.state)
+    console.print(f"scoring the weights of epoch {fitted.state.best_epoch} on val")
     _write_bundle(config, dataset, origin, fitted, None if tracker is None else tracker.run)
     for warning in (overfitting(fitted.state.rows), unfinished(config, fitted.state)):
         if warning is not None:
@@ -132,7 +133,6 @@ def _write_bundle(
     from segflow.train.scoring import score_split, write_examples
 
     output, split = Path(config.output), dataset.split("val")
-    console.print(f"scoring the weights of epoch {fitted.state.best_epoch} on {split.name}")
     found = score_split(fitted.model, dataset, split.name, config.batch_size)
     examples, model = (output / STATE_FOLDER / f".{name}" for name in (EXAMPLES_NAME, MODEL_NAME))
     write_examples(examples, found.shown, dataset.label_map.dtype)
