@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from segflow.report import history
+from segflow.report import history, scored
 
 _Parts = tuple[str, ...]
 
@@ -40,6 +40,17 @@ class Side:
     def metrics(self) -> Mapping[str, Any]:
         """Its scores; empty where it was not scored."""
         return self.record["metrics"] or {}
+
+    @property
+    def interval(self) -> str:
+        """Of its mean IoU, 95 %; empty if unknown."""
+        return scored.interval(self.metrics.get("intervals", {}).get("mean_iou"))
+
+    @property
+    def boundary_iou(self) -> float | None:
+        """The mean over the classes; None if unknown."""
+        found: float | None = self.metrics.get("mean_boundary_iou")
+        return found
 
     @property
     def flops(self) -> int | None:
