@@ -91,7 +91,7 @@ def test_an_ensembles_page_shows_how_long_its_members_were_trained(tmp_path: Pat
     members = storage.read_json(folder / "bundle.json")["members"]
     members[1] |= {"training": {"seconds": 750.0}}
     _edit(folder, members=members)
-    assert re.search(rf"second unet {SIZE} [-0-9. to{DASH}]* {DASH} 12\.5 ", _text(draw(folder)))
+    assert re.search(rf"second unet {SIZE} [-0-9., to{DASH}]* {DASH} 12\.5 ", _text(draw(folder)))
 
 
 def test_scores_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
