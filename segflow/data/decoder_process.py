@@ -229,7 +229,7 @@ class DecoderProcess:
             if "fault" in reply:
                 raise RuntimeError(f"a decoder process failed:\n{reply['fault']}")
             if reply.get("number") != number:
-                raise LostError(f"answered out of turn: {reply.get('number')} for {number}")
+                raise LostError("answered out of turn")
             if "failure" in reply:
                 raise LostError(f"failed: {answers.printable(reply['failure'])}")
             refusal = answers.refusal(reply)
@@ -245,6 +245,14 @@ class DecoderProcess:
     def is_own(self) -> bool:
         """Whether this process started it, and not one that this was forked from."""
         return os.getpid() == self._creator
+
+    @property
+    def can_serve(self) -> bool:
+        """Whether another may ask it: it owes no answers, which they would take for theirs.
+
+        The garbage collector may have closed it before the stream that gives it back.
+        """
+        return self.is_own and not self.due and not self._requests.closed
 
     def kill(self) -> None:
         """Ends the process at once; one that is not this process's own is only forgotten."""

@@ -1,5 +1,6 @@
 """Examples made in a decoder process, rows sent ahead: the same examples, the right file blamed."""
 
+import contextlib
 import errno
 import itertools
 import json
@@ -237,14 +238,20 @@ def test_answers_to_another_row_are_not_taken(tmp_path):
     decoder.kill()
 
 
-def test_a_decoder_that_owes_answers_is_never_idle(tmp_path):
+@pytest.mark.parametrize("state", ["owes answers", "is closed"])
+def test_a_decoder_that_cannot_serve_is_never_idle(tmp_path, state):
     (row,) = _rows(tmp_path, 1)
     decoder = DecoderProcess()
-    decoder.ask(Recipe(CONFIG, LABELS), {7: encoded({"make": row, "number": 7, "copies": 0})})
+    if state == "is closed":
+        decoder.forget()
+    else:
+        decoder.ask(Recipe(CONFIG, LABELS), {7: encoded({"make": row, "number": 7, "copies": 0})})
 
     contained.hand_back(decoder)
 
-    assert contained.borrow() is not decoder
+    other = contained.borrow()
+    assert other is not decoder
+    contained.hand_back(other)
 
 
 @pytest.fixture
@@ -369,12 +376,12 @@ def test_storage_that_fails_is_no_fault_of_the_file(tmp_path):
     rows = _rows(tmp_path, 3)
     rows[1]["image_uri"] = "/proc/self/mem"  # a file that cannot be read at its beginning
 
-    stream = make_ahead(rows, 0, Recipe(CONFIG, LABELS))
-    assert len(list(next(stream)[1])) == 1
-    with pytest.raises(OSError, match="Input/output error") as caught:
-        list(next(stream)[1])
-    assert caught.value.errno == errno.EIO
-    assert len(list(next(stream)[1])) == 1
+    with contextlib.closing(make_ahead(rows, 0, Recipe(CONFIG, LABELS))) as stream:
+        assert len(list(next(stream)[1])) == 1
+        with pytest.raises(OSError, match="Input/output error") as caught:
+            list(next(stream)[1])
+        assert caught.value.errno == errno.EIO
+        assert len(list(next(stream)[1])) == 1
 
 
 def test_what_is_wrong_with_examples_that_nobody_takes_is_not_raised(tmp_path):
