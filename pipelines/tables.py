@@ -54,15 +54,16 @@ def print_scores(title: str, metrics: Mapping[str, Any]) -> None:
 
 
 def _guessing(per_class: Mapping[str, Mapping[str, Any]]) -> str:
-    """What a model would score that answers the commonest class everywhere: the least to beat."""
-    pixels = {name: scores["pixels"] for name, scores in per_class.items() if scores["pixels"]}
-    if not pixels:
+    """What a model would score that answers the commonest class everywhere."""
+    from segflow.scores import always_commonest  # NumPy: --help does without
+
+    pixels = [scores["pixels"] for scores in per_class.values()]
+    if not any(pixels):
         return "no pixel of any class"
-    commonest = max(pixels, key=lambda name: pixels[name])
-    share = pixels[commonest] / sum(pixels.values())
+    commonest, mean_iou, accuracy = always_commonest(pixels)
     return (
-        f"for comparison, {commonest!r} everywhere: mean IoU {share / len(pixels):.4f}, pixel "
-        f"accuracy {share:.4f}"
+        f"for comparison, {list(per_class)[commonest]!r} everywhere: mean IoU {mean_iou:.4f}, "
+        f"pixel accuracy {accuracy:.4f}"
     )
 
 
