@@ -33,11 +33,9 @@ import keras
 import tensorflow as tf
 from rich.console import Console
 
+from benchmarks.drawn import drawn_dataset
 from benchmarks.machine import ROOT, origin
-from segflow.data.command import ingest
-from segflow.data.config import IngestConfig
 from segflow.dataset import Dataset
-from segflow.drawing import draw_dataset
 from segflow.models.registry import build_model
 from segflow.train.config import TrainConfig, steps_per_epoch
 from segflow.train.input import training_batches
@@ -60,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     quick = parser.parse_args(argv).quick
     examples, epochs, rounds = (40, 2, 1) if quick else (320, 4, 5)
     with tempfile.TemporaryDirectory(prefix="segflow-training-") as folder:
-        dataset = _dataset(Path(folder), examples)
+        dataset = drawn_dataset(Path(folder), examples, _SIZE, broken=False)
         config = TrainConfig(str(dataset.folder), "", loss="ce", epochs=epochs)
         rates, waits = _measured(dataset, config, Path(folder), rounds)
     text = _text(rates, waits, config)
@@ -75,19 +73,6 @@ def overhead(rates: Rates) -> float:
     """How much longer a step of segflow takes than one of the faster peer, by the medians."""
     best = max(median(found) for name, found in rates.items() if name != _OURS)
     return best / median(rates[_OURS]) - 1
-
-
-def _dataset(folder: Path, examples: int) -> Dataset:
-    drawn = draw_dataset(folder / "drawn", examples=examples, size=_SIZE, broken=False)
-    config = IngestConfig(
-        images=str(drawn.images),
-        masks=str(drawn.masks),
-        label_map=str(drawn.label_map),
-        output=str(folder / "dataset"),
-        image_size=f"{_SIZE[0]}x{_SIZE[1]}",
-    )
-    ingest(config, ("--direct_running_mode=in_memory",), Console(quiet=True))
-    return Dataset.load(config.output)
 
 
 def _measured(

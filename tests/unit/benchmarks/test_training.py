@@ -10,7 +10,8 @@ from benchmarks import training
 def _ran(monkeypatch: pytest.MonkeyPatch, result: Path, ours: float, *words: str) -> int:
     """The exit code where the faster peer makes 100 images a second, but for one slow epoch."""
     rates = {"segflow": [ours] * 3, "a bare loop": [90.0] * 3, "model.fit": [100.0, 100.0, 10.0]}
-    monkeypatch.setattr(training, "_dataset", lambda folder, _: type("D", (), {"folder": folder}))
+    dataset = type("D", (), {"folder": result.parent})
+    monkeypatch.setattr(training, "drawn_dataset", lambda *_, **__: dataset)
     monkeypatch.setattr(training, "_measured", lambda *_: (rates, [0.01] * 3))
     monkeypatch.setattr(training, "_RESULT", result)
     return training.main(words)
