@@ -14,7 +14,9 @@ from segflow.report.side_by_side import Side
 
 _FINGERPRINT = 12  # characters that are shown; enough to tell models apart
 # What came of a training, which the tables and curves show, and not how it was set up.
-_OUTCOMES = {"epochs_run", "best_epoch", "stopped", "seconds", "input_wait", "overfitting"}
+_OUTCOMES = {
+    *("epochs_run", "best_epoch", "stopped", "seconds", "input_wait", "overfitting", "mlflow_run"),
+}
 _PLOTTED = (
     ("Mean IoU on validation", "val_mean_iou", (0.0, 1.0)),
     ("Loss on validation", "val_loss", None),

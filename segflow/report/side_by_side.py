@@ -62,7 +62,7 @@ class Side:
 def of_bundle(folder: Path, bundle: Mapping[str, Any]) -> Side:
     """A bundle as a row, with its `bundle.json`."""
     return Side(
-        names([str(folder)])[str(folder)],
+        folder.resolve().name,
         str(folder),
         bundle,
         speed=history.speed(history.read(folder)),
