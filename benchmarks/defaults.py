@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.commands import segflow, trained
 from benchmarks.machine import ROOT, origin
 from segflow.drawing import draw_dataset
+from segflow.scores import always_commonest
 
 _RESULT = ROOT / "docs" / "results" / "defaults.md"
 _MINUTES = 10
@@ -94,13 +95,10 @@ def _told(words: Sequence[str]) -> str:
 def commonest_mean_iou(confusion: Sequence[Sequence[int]]) -> float:
     """The mean IoU of always answering the commonest class.
 
-    That class's IoU is its share of the pixels; every other class that there is has 0.
-
     Args:
         confusion: Pixels [n][n] of any model on the images; rows are truth.
     """
-    pixels = [sum(row) for row in confusion]
-    return max(pixels) / sum(pixels) / sum(n > 0 for n in pixels)
+    return always_commonest([sum(row) for row in confusion])[1]
 
 
 def table(bundles: Mapping[str, Mapping[str, Any]], told: Mapping[str, str]) -> str:

@@ -21,11 +21,7 @@ from benchmarks.machine import ROOT, origin
 
 _RESULT = ROOT / "docs" / "results" / "ensembles.md"
 _EPOCHS = 8
-_MEMBERS = {
-    "unet": ("--architecture=unet",),
-    "fpn": ("--architecture=fpn",),
-    "deeplab_v3_plus": ("--architecture=deeplab_v3_plus",),
-}
+_MEMBERS = ("unet", "fpn", "deeplab_v3_plus")
 
 Scores = Mapping[str, Mapping[str, Any]]
 """`metrics.json` by model: the members, and ensembles by the rule of their weights."""
@@ -54,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measured(folder: Path, dataset: Path, words: Sequence[str]) -> Scores:
     """Trains the members, told `words`, averages them, and scores all on the validation split."""
     recipe = (f"--config={ROOT / 'examples' / 'camvid.yaml'}", f"--dataset={dataset}")
-    for name, own in _MEMBERS.items():
-        trained(folder / name, *recipe, *own, *words)
+    for name in _MEMBERS:
+        trained(folder / name, *recipe, f"--architecture={name}", *words)
     for rule in ("equal", "fitted"):
         segflow(
             *("ensemble", *(f"--model={folder / name}" for name in _MEMBERS)),

@@ -21,15 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from rich.console import Console
 
+from benchmarks.drawn import drawn_dataset
 from benchmarks.input_peers import Pair, PairSequence, file_generator
 from benchmarks.machine import ROOT, origin
 from segflow.data import records
-from segflow.data.command import ingest
-from segflow.data.config import IngestConfig
 from segflow.dataset import Dataset
-from segflow.drawing import LABEL_MAP, draw_dataset
+from segflow.drawing import LABEL_MAP
 from segflow.train.augment_config import AugmentationConfig
 from segflow.train.config import TrainConfig
 from segflow.train.input import training_batches
@@ -62,18 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dataset(folder: Path, count: int) -> tuple[Dataset, list[Pair]]:
     """A drawn dataset, and the very bytes of its training split as files."""
-    drawn = draw_dataset(folder / "drawn", examples=count, size=(_SIZE, _SIZE))
-    config = IngestConfig(
-        images=str(drawn.images),
-        masks=str(drawn.masks),
-        label_map=str(drawn.label_map),
-        output=str(folder / "dataset"),
-        image_size=f"{_SIZE}x{_SIZE}",
+    dataset = drawn_dataset(
+        folder,
+        count,
+        (_SIZE, _SIZE),
+        broken=True,
         splits="train=1",
-        max_reject_fraction=0.5,  # the drawing breaks some files on purpose
+        max_reject_fraction=0.5,  # for the broken files
     )
-    ingest(config, ("--direct_running_mode=in_memory",), Console(quiet=True))
-    dataset = Dataset.load(config.output)
     (folder / "files").mkdir()
     frames = itertools.chain.from_iterable(map(records.read_frames, dataset.shard_paths("train")))
     pairs = []

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,10 +25,7 @@ with quiet_import():
     import keras
     import tensorflow as tf
 
-    tf.get_logger().setLevel("ERROR")  # the profiler calls what TensorFlow deprecates
-    from tensorflow.python.framework.convert_to_constants import (
-        convert_variables_to_constants_v2 as freeze,
-    )
+    from segflow.train.cost import floating_point_operations
 
 TABLE = ROOT / "docs" / "results" / "models.md"
 
@@ -75,28 +71,14 @@ def measure(name: str, backbone: str, size: int) -> Cost:
         file_bytes = Path(folder, "model.keras").stat().st_size
     return Cost(
         parameters=model.count_params(),
-        multiply_adds=_operations(_function(model, size, batch=1)) / 2,
+        multiply_adds=floating_point_operations(model) / 2,
         file_bytes=file_bytes,
-        images_per_second=_speed(_function(model, size, _BATCH), size),
+        images_per_second=_speed(model, size),
     )
 
 
-def _function(model: keras.Model, size: int, batch: int) -> Any:
-    signature = tf.TensorSpec((batch, size, size, 3), tf.float32)
-    call = tf.function(lambda x: model(x, training=False), jit_compile=False)
-    return call.get_concrete_function(signature)
-
-
-def _operations(function: Any) -> int:
-    """Floating point operations of a call, as TensorFlow's profiler counts them."""
-    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
-    options["output"] = "none"
-    # Frozen, for the profiler knows no shapes of variables.
-    graph = freeze(function).graph
-    return tf.compat.v1.profiler.profile(graph, options=options).total_float_ops
-
-
-def _speed(function: Any, size: int) -> float:
+def _speed(model: keras.Model, size: int) -> float:
+    function = tf.function(lambda x: model(x, training=False), jit_compile=False)
     pixels = np.random.default_rng(0).uniform(0, 255, (_BATCH, size, size, 3))
     batch = tf.constant(pixels.astype(np.float32))
     function(batch)
@@ -115,8 +97,9 @@ def table(costs: dict[tuple[str, str], Cost], size: int) -> str:
         "",
         f"{origin()}. Made by `python -m benchmarks.models`: images of {size}x{size}, "
         f"{_CLASSES} classes, the defaults of each architecture, float32 on TensorFlow, batches "
-        f"of {_BATCH}. Multiply-adds are half of what TensorFlow's profiler counts as operations, "
-        "for one image; TensorFlow pads for atrous convolutions, and that is counted too.",
+        f"of {_BATCH}. Multiply-adds are half of the floating-point operations of one image, as "
+        "`bundle.json` counts them; TensorFlow pads for atrous convolutions, and that is counted "
+        "too.",
         "",
         "| architecture | backbone | parameters, M | multiply-adds, G | file, MB | images/s |",
         "|---|---|---:|---:|---:|---:|",

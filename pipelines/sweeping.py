@@ -25,10 +25,17 @@ _FLAGS = flags.own_flags(TrainConfig)
 
 def execute(config: TrainCommandConfig, path: str) -> None:
     """Runs the sweep that the file `path` describes, and prints its table."""
-    sweep, base = read(path), dataclasses.replace(config.training(), resume=False)
+    sweep, base = read(path), dataclasses.replace(config.training(), resume=False, mlflow=None)
     from segflow.train.sweep.command import RECORD_NAME, Training, run_sweep
+    from segflow.train.tracking_server import require_mlflow
 
-    training = Training(lambda settings: words(base, settings), parse, _train)
+    require_mlflow(config.mlflow)
+
+    def train(trial: TrainConfig) -> None:
+        # No part of a command line: those are recorded, and the address may hold a password.
+        _train(dataclasses.replace(trial, mlflow=config.mlflow))
+
+    training = Training(lambda settings: words(base, settings), parse, train)
     run_sweep(sweep, base, training, plain_console(stderr=True))
     record = storage.read_json(Path(base.output) / RECORD_NAME)
     tables.print_table(f"sweep {base.output}, best first", _table(record))
@@ -92,9 +99,12 @@ def _told(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _train(config: TrainConfig) -> None:
     from segflow.report import draw
     from segflow.train.sweep.process import train_apart
+    from segflow.train.tracking import log_bundle
 
     train_apart(config)
     draw(config.output)
+    if config.mlflow is not None:
+        log_bundle(config.mlflow, config.output, plain_console(stderr=True))
 
 
 def _table(record: Mapping[str, Any]) -> Table:

@@ -11,6 +11,8 @@ from segflow.console import plain_console
 
 _CONSOLE = plain_console()
 
+_FEW = 30  # images: below, percentile intervals of a bootstrap are too narrow
+
 
 def print_line(text: str) -> None:
     """Prints one line, however long."""
@@ -40,13 +42,29 @@ def print_scores(title: str, metrics: Mapping[str, Any]) -> None:
         iou, ends = _score(scores["iou"]), _interval(scores.get("iou_interval"))
         table.add_row(name, iou, ends, boundary, precision, recall, f"{scores['pixels']:,}")
     print_table(title, table)
-    intervals = metrics.get("intervals", {})
+    intervals, images = metrics.get("intervals", {}), metrics["examples"]
     for words, key in (("mean IoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy")):
         print_line(f"{words}: {metrics[key]}")
         if intervals.get(key):
-            print_line(f"{words}, 95 % interval: {_interval(intervals[key])}")
+            doubt = f" (of {images} images only: too few to rely on)" if images < _FEW else ""
+            print_line(f"{words}, 95 % interval: {_interval(intervals[key])}{doubt}")
     if "mean_boundary_iou" in metrics:
         print_line(f"mean boundary IoU: {metrics['mean_boundary_iou']}")
+    print_line(_guessing(metrics["per_class"]))
+
+
+def _guessing(per_class: Mapping[str, Mapping[str, Any]]) -> str:
+    """What a model would score that answers the commonest class everywhere."""
+    from segflow.scores import always_commonest  # NumPy: --help does without
+
+    pixels = [scores["pixels"] for scores in per_class.values()]
+    if not any(pixels):
+        return "no pixel of any class"
+    commonest, mean_iou, accuracy = always_commonest(pixels)
+    return (
+        f"for comparison, {list(per_class)[commonest]!r} everywhere: mean IoU {mean_iou:.4f}, "
+        f"pixel accuracy {accuracy:.4f}"
+    )
 
 
 def _score(value: float | None) -> str:

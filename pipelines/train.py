@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pipelines import cli, sweeping, tables
 from segflow import storage
+from segflow.console import plain_console
 from segflow.train.sweep.config import TrainCommandConfig
 
 
@@ -17,13 +18,22 @@ def _execute(config: TrainCommandConfig, _: Sequence[str]) -> None:
     if config.sweep is not None:
         sweeping.execute(config, config.sweep)
         return
+    from segflow.dataset import Dataset
+    from segflow.report.leakage import warnings
+    from segflow.train.tracking import log_bundle
     from segflow.train.trainer import train  # heavy: --help does without
 
     folder = train(config.training())
     record = storage.read_json(folder / "bundle.json")
-    metrics = record["metrics"]
-    tables.print_scores(f"model {folder}, split {metrics['split']}", metrics)
+    metrics, epoch = record["metrics"], record["training"]["best_epoch"]
+    tables.print_scores(
+        f"model {folder}, weights of epoch {epoch}, split {metrics['split']}", metrics
+    )
+    for warning in warnings(Dataset.load(config.dataset).record):
+        tables.print_line(f"leak: {warning}")
     tables.print_report(folder)
+    if config.mlflow is not None:
+        log_bundle(config.mlflow, folder, plain_console(stderr=True))
 
 
 if __name__ == "__main__":

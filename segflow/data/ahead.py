@@ -1,5 +1,6 @@
 """Examples made in a decoder process, which works on the next rows while these are stored."""
 
+import contextlib
 import itertools
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segflow.data import contained
-from segflow.data.decoder_process import DecoderProcess, LostError
+from segflow.data.decoder_process import DecoderProcess, LostError, nonsense
 from segflow.data.handover import encoded
 from segflow.data.making import Made, Recipe
 from segflow.errors import RejectError
@@ -31,15 +32,17 @@ def make_ahead(
 
     Yields:
         Each row, in order, and its examples, to be taken before the next row. Taking them raises
-        as `make` does, and `RejectError` with `decoder_crash` or `decoder_timeout`.
+        as `make` does, and `RejectError` with `decoder_crash` or `decoder_timeout`; of examples
+        that are not taken, nothing is told.
     """
     making = _Making(rows, copies, recipe)
     try:
         while making.fill():
             examples = making.examples()
             yield making.row, examples
-            for _ in examples:  # what nobody took
-                pass
+            # What nobody took, nobody asks about either.
+            with contextlib.suppress(RejectError, OSError):
+                deque(examples, maxlen=0)
     finally:
         making.end()
 
@@ -93,8 +96,9 @@ class _Making:
             try:
                 # Made again they are the same: those that a lost decoder has made stay.
                 for facts, pixels in itertools.islice(decoder.answers(), given, None):
+                    made = _read(facts, pixels)
                     given += 1
-                    yield Made.from_message(facts, pixels)
+                    yield made
             except LostError as error:
                 self._lose(decoder, error)
             except (RejectError, OSError):
@@ -159,3 +163,10 @@ class _Making:
         if task.what is not None and isinstance(verdict, RejectError):
             verdict = RejectError(verdict.code, f"{task.what}: {verdict}")
         raise verdict from error
+
+
+def _read(facts: Mapping[str, Any], pixels: list[bytes]) -> Made:
+    try:
+        return Made.from_message(facts, pixels)
+    except ValueError as error:
+        raise nonsense(error) from error

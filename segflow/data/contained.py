@@ -162,11 +162,11 @@ class _Decoders:
         return self._pop() or DecoderProcess()
 
     def hand_back(self, decoder: DecoderProcess) -> None:
-        """Is idle from now on, unless it owes answers, which the next one would take for theirs."""
-        if decoder.due or not decoder.is_own:
-            decoder.kill()
-        else:
+        """Is idle from now on, if it can serve another."""
+        if decoder.can_serve:
             self._idle.append(decoder)
+        else:
+            decoder.kill()
 
     def close(self) -> None:
         """Ends the idle decoders."""

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segflow.data import contained, geotiff, packs
+from segflow.data.answers import memory_cap
 from segflow.data.config import DecodeLimits
 from segflow.data.decode import decode_rgb, open_image
 from segflow.data.decoder_process import Task
@@ -40,10 +41,8 @@ from segflow.errors import RejectError
 Decode = Callable[[bytes, DecodeLimits, Mapping[str, Any]], NDArray[Any]]
 Reply = tuple[Mapping[str, Any], Sequence[bytes]]
 
-_OWN_BYTES = 512 << 20  # the libraries' own memory, with room
 _AT_ONCE = 1 << 17  # bytes of examples
 _PATIENCE = 2  # times the seconds of decoding, for reading and decoding on a busy machine
-_BYTES_PER_PIXEL = 32  # 16-bit grey takes most: three integers a pixel on the way to 8 bits
 
 
 def main(memory: SharedMemory, lifeline: int) -> None:
@@ -238,7 +237,7 @@ def _limit_memory(limits: DecodeLimits, columns: int) -> None:
         limits: Of the file.
         columns: Bytes that are held of packs, however small the limits of one file.
     """
-    most = columns + _OWN_BYTES + limits.max_bytes + _BYTES_PER_PIXEL * limits.max_pixels
+    most = columns + memory_cap(limits)
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or most < hard:
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from segflow.data import answers
 from segflow.data.config import DecodeLimits
 from segflow.data.handover import SharedMemory, buffered, encoded, receive, widen, write
 from segflow.errors import RejectCode, RejectError
@@ -32,8 +34,10 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
+_GRACE = 10  # seconds for a process to end that has closed its answers
 _FLUSH = encoded({"flush": True})
-_NO_NOTE = b"\n"
+_NO_NOTE, _LONGEST_NOTE = b"\n", 1 << 16  # bytes; a path has at most 4096
+_ROOM, _BYTES_PER_PIXEL = 1 << 20, 8  # of an encoded example: noise as PNG takes 3, its mask 2
 _OF_IMAGES, _OF_MASKS = ("rgb", "image_rows", "ground_resolution"), ("mask", "mask_rows")
 
 
@@ -82,11 +86,20 @@ class LostError(Exception):
         return RejectError(RejectCode.DECODER_CRASH, f"the decoder {self.how}")
 
 
-def _death(returncode: int) -> LostError:
-    """Of a process; `returncode` is as `subprocess` gives it."""
-    if returncode < 0:
-        return LostError(f"died of {signal.Signals(-returncode).name}", -returncode)
-    return LostError(f"ended with exit code {returncode}")
+def _death(process: subprocess.Popen[bytes]) -> LostError:
+    """Of a process that has closed its answers."""
+    try:
+        code = process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        return LostError("closed its answers and lived on")
+    if code < 0:
+        return LostError(f"died of {signal.Signals(-code).name}", -code)
+    return LostError(f"ended with exit code {code}")
+
+
+def nonsense(error: ValueError) -> LostError:
+    """Of a decoder whose answer was unsound, see `segflow.data.answers`."""
+    return LostError(f"answered nonsense: {answers.printable(str(error))}")
 
 
 class DecoderProcess:
@@ -103,6 +116,7 @@ class DecoderProcess:
         self.due: deque[int] = deque()
         self._recipe: Recipe | None = None
         self._limits: DecodeLimits | None = None
+        self._most = 0  # bytes of an example
         self._creator = os.getpid()
         self._ends = contextlib.ExitStack()  # what this process holds open
         _all.add(self)
@@ -130,9 +144,9 @@ class DecoderProcess:
         self.room = widen(self._requests)
         widen(self._process.stdout)
         if not self._replies.readline():
+            lost = _death(self._process)
             self.kill()
-            code = self._process.returncode
-            raise RuntimeError(f"a decoder process did not start: exit code {code}")
+            raise RuntimeError(f"a decoder process did not start: it {lost}")
 
     def decode(self, task: Task, limits: DecodeLimits) -> NDArray[Any]:
         """Has the process decode a file.
@@ -151,7 +165,9 @@ class DecoderProcess:
         write(self._requests, encoded(request))
         try:
             reply, _ = self._receive()
-            return self._memory.get(tuple(reply["shape"]), reply["dtype"])
+            return answers.pixels(reply, self._memory, limits)
+        except ValueError as error:
+            raise nonsense(error) from error
         finally:
             self._memory.shrink()
 
@@ -169,6 +185,7 @@ class DecoderProcess:
         if recipe is not self._recipe:
             taught = encoded({"recipe": recipe.to_dict()})
             self._recipe, self._limits = recipe, None  # the recipe has its own
+            self._most = _ROOM + _BYTES_PER_PIXEL * math.prod(recipe.config.size)
         self.due.extend(requests)
         write(self._requests, b"".join((taught, *requests.values(), _FLUSH)))
 
@@ -195,36 +212,47 @@ class DecoderProcess:
         does not fit what is due.
         """
         try:
-            note = json.loads(self._memory.get_bytes(self._memory.size).partition(b"\n")[0])
-            number, decode, path = [*note, "", None][:3]
-        except (ValueError, TypeError):
+            with answers.sound():
+                text = self._memory.get_bytes(min(self._memory.size, _LONGEST_NOTE))
+                number, decode, path = [*json.loads(text.partition(b"\n")[0]), "", None][:3]
+        except ValueError:
             return Task(""), None
-        if number not in self.due:
+        is_sound = isinstance(decode, str) and isinstance(path, str | None)
+        if not is_sound or number not in self.due:
             return Task(""), None
-        return Task(str(decode), options={"path": path}), number
+        return Task(decode, options={"path": path}), number
 
     def _receive(self, number: int | None = None) -> tuple[Mapping[str, Any], list[bytes]]:
         """The next reply, which must be about the row of that number, if there is one."""
         try:
-            reply, parts = receive(self._replies)
+            reply, parts = receive(self._replies, self._most)
+            if "fault" in reply:
+                raise RuntimeError(f"a decoder process failed:\n{reply['fault']}")
+            if reply.get("number") != number:
+                raise LostError("answered out of turn")
+            if "failure" in reply:
+                raise LostError(f"failed: {answers.printable(reply['failure'])}")
+            refusal = answers.refusal(reply)
         except EOFError as error:
-            raise _death(self._process.wait()) from error
-        if "fault" in reply:
-            raise RuntimeError(f"a decoder process failed:\n{reply['fault']}")
-        if reply.get("number") != number:
-            raise LostError(f"answered out of turn: {reply.get('number')} for {number}")
-        if "failure" in reply:
-            raise LostError(f"failed: {reply['failure']}")
-        if "code" in reply:
-            raise RejectError(RejectCode(reply["code"]), reply["message"])
-        if "errno" in reply:
-            raise OSError(reply["errno"], os.strerror(reply["errno"]), reply["path"])
+            raise _death(self._process) from error
+        except ValueError as error:
+            raise nonsense(error) from error
+        if refusal is not None:
+            raise refusal
         return reply, parts
 
     @property
     def is_own(self) -> bool:
         """Whether this process started it, and not one that this was forked from."""
         return os.getpid() == self._creator
+
+    @property
+    def can_serve(self) -> bool:
+        """Whether another may ask it: it owes no answers, which they would take for theirs.
+
+        The garbage collector may have closed it before the stream that gives it back.
+        """
+        return self.is_own and not self.due and not self._requests.closed
 
     def kill(self) -> None:
         """Ends the process at once; one that is not this process's own is only forgotten."""

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import io
 import json
+import math
 import os
 import select
 import tempfile
@@ -19,6 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 _BUFFER = 1 << 18  # bytes; holds the encoded examples of several common pairs
 _SURELY_FITS = select.PIPE_BUF  # POSIX: what any pipe takes at once
+_LONGEST = 1 << 24  # bytes of a message; the class counts of an example take most
 _KEPT = 1 << 24  # bytes; larger memory is given back once it is read
 
 
@@ -53,6 +55,8 @@ class SharedMemory:
         Raises:
             EOFError: There are fewer bytes.
         """
+        if math.prod(shape) * np.dtype(dtype).itemsize > self.size:  # before memory is taken for it
+            raise EOFError("the memory that was handed over is too short")
         array = np.empty(shape, dtype)
         rest, position = array.data.cast("B"), 0
         while rest:
@@ -99,20 +103,40 @@ def write(pipe: IO[bytes], data: bytes | bytearray) -> None:
             rest = rest[pipe.write(rest) :]  # a signal may cut it short
 
 
-def receive(pipe: IO[bytes]) -> tuple[Any, list[bytes]]:
+def receive(pipe: IO[bytes], most: int | None = None) -> tuple[dict[str, Any], list[bytes]]:
     """Waits for the next message, from a buffered reader: others may have come behind it.
+
+    Args:
+        pipe: The reader.
+        most: Bytes that the parts behind a message may have together, and then a message itself
+            has a limit, too; None: the writer is trusted.
 
     Raises:
         EOFError: The writer is gone.
+        ValueError: This is no message, or a larger one; what follows cannot be read.
     """
-    line = pipe.readline()
+    line = pipe.readline(-1 if most is None else _LONGEST)
     if not line.endswith(b"\n"):
+        if len(line) == _LONGEST:
+            raise ValueError("a message without end")
         raise EOFError
-    message, *sizes = json.loads(line)
+    message, sizes = _parsed(line)
+    if most is not None and sum(sizes) > most:
+        raise ValueError(f"{sum(sizes)} bytes, over the cap of {most}")
     parts = [pipe.read(size) for size in sizes]
     if list(map(len, parts)) != sizes:
         raise EOFError
     return message, parts
+
+
+def _parsed(line: bytes) -> tuple[dict[str, Any], list[int]]:
+    try:
+        message, *sizes = json.loads(line)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"no message: {error!r}") from error
+    if not isinstance(message, dict) or not all(type(s) is int and s >= 0 for s in sizes):
+        raise ValueError("no message, or sizes that are none")
+    return message, sizes
 
 
 def buffered(pipe: IO[bytes]) -> IO[bytes]:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from segflow.data.answers import require_types, sound
 from segflow.data.config import ExampleConfig
 from segflow.data.pair import Example, make_examples
 from segflow.data.pieces import Piece, read_pieces
@@ -82,12 +83,21 @@ class Made:
 
     @classmethod
     def from_message(cls, facts: Mapping[str, Any], pixels: list[bytes]) -> "Made":
-        """What `to_message` gave."""
-        read = dict(facts)
-        read["record"] = Record(**read["record"] | dict(zip(_PIXELS, pixels, strict=True)))
-        read["tile"] = read["tile"] and Tile(**read["tile"])
-        read["source"] = tuple(read["source"])
-        return cls(**read)
+        """What `to_message` gave.
+
+        Raises:
+            ValueError: It is nothing that it gives.
+        """
+        with sound():
+            read = dict(facts)
+            read["record"] = Record(**read["record"] | dict(zip(_PIXELS, pixels, strict=True)))
+            read["tile"] = None if read["tile"] is None else Tile(**read["tile"])
+            read["source"] = tuple(read["source"])
+            made = cls(**read)
+        for part in (made, made.record, made.tile):
+            if part is not None:
+                require_types(part)
+        return made
 
 
 def make(row: Mapping[str, Any], copies: int, recipe: Recipe) -> Iterator[Made]:

@@ -1,5 +1,6 @@
 """Ingest as a PTransform for pipelines of one's own."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -56,8 +57,10 @@ class _MakeExamples(beam.DoFn):
         row, recipe = {"key": key, "image_uri": image, "mask_uri": mask}, self._recipe
         try:
             # All tiles of a picture, or none: only when the last is made is it accepted.
-            rows = make_ahead([row], recipe.config.augment_copies, recipe)
-            records = [made.record for _, examples in rows for made in examples]
+            with contextlib.closing(
+                make_ahead([row], recipe.config.augment_copies, recipe)
+            ) as rows:
+                records = [made.record for _, examples in rows for made in examples]
         except RejectError as error:
             self._rejected.inc()
             reject = {**row, "code": str(error.code), "message": str(error)}

@@ -13,6 +13,10 @@ from segflow.report.render import flatten, render
 from segflow.report.side_by_side import Side
 
 _FINGERPRINT = 12  # characters that are shown; enough to tell models apart
+# What came of a training, which the tables and curves show, and not how it was set up.
+_OUTCOMES = {
+    *("epochs_run", "best_epoch", "stopped", "seconds", "input_wait", "overfitting", "mlflow_run"),
+}
 _PLOTTED = (
     ("Mean IoU on validation", "val_mean_iou", (0.0, 1.0)),
     ("Loss on validation", "val_loss", None),
@@ -43,6 +47,7 @@ def page(folders: Sequence[Path]) -> str:
         curves=_curves(names),
         most_curves=plots.MOST_LINES,
         names=list(names.values()),
+        scored=_scored(list(bundles.values())),
         settings=_differences(list(bundles.values())),
     )
 
@@ -65,6 +70,18 @@ def _rows(folder: Path, record: Mapping[str, Any]) -> list[Side]:
     return [itself, *members]
 
 
+def _scored(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the scores were measured on, each once: `split val of dataset shapes, 40 images`."""
+    return list(
+        dict.fromkeys(
+            f"split {metrics.get('split')} of dataset {Path(record['dataset']['path']).name}, "
+            f"{metrics.get('examples')} images"
+            for record in records
+            if (metrics := record["metrics"])
+        )
+    )
+
+
 def _warnings(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Why the scores may say nothing of which model is better."""
     found = []
@@ -85,8 +102,7 @@ def _differences(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[s
         {
             "model fingerprint": record["fingerprint"][:_FINGERPRINT],
             "dataset fingerprint": (record["dataset"] or {}).get("fingerprint", "")[:_FINGERPRINT],
-            "parameters": record["architecture"].get("parameters", {}),
-            "training": record["training"],
+            **_settings(record),
             "ensemble": record.get("ensemble", {}),
         }
         for record in records
@@ -95,6 +111,13 @@ def _differences(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[s
     names = dict.fromkeys(name for settings in flat for name in settings)
     rows = [(name, [settings.get(name, "") for settings in flat]) for name in names]
     return [(name, texts) for name, texts in rows if len(set(texts)) > 1]
+
+
+def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the training, and of the architecture what these do not say."""
+    training = {k: v for k, v in record["training"].items() if k not in _OUTCOMES}
+    parameters = record["architecture"].get("parameters", {})
+    return {**{k: v for k, v in parameters.items() if k not in training}, **training}
 
 
 def _curves(names: Mapping[Path, str]) -> list[tuple[str, Markup]]:

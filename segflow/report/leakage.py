@@ -61,16 +61,16 @@ def warnings(record: Mapping[str, Any]) -> list[str]:
     """One sentence for each way in which the splits of a dataset know each other.
 
     Args:
-        record: The dataset's `dataset.json`.
+        record: The dataset's `dataset.json`; one by another maker may not say.
     """
     found = []
-    groups, duplicates = record["groups"], record["duplicates"]
-    if groups["straddling"]:
+    groups, duplicates = record.get("groups", {}), record.get("duplicates", {})
+    if groups.get("straddling"):
         one = groups["straddling"] == 1
         names = ", ".join(row["group"] for row in groups["largest"][:3])
         lie = "One group lies" if one else f"{groups['straddling']} groups lie"
         found.append(f"{lie} in more than one split: {names}{'' if one else ' …'}")
-    for title, counts in (("Exact", duplicates["exact"]), ("Near", duplicates["near"])):
+    for title, counts in (("Exact", duplicates.get("exact")), ("Near", duplicates.get("near"))):
         if counts is not None and (across := counts["across_splits"]):
             sets = "set lies" if across == 1 else "sets lie"
             found.append(f"{title} copies: {across} {sets} in more than one split")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from segflow.report import history
+from segflow.report import history, scored
 
 _Parts = tuple[str, ...]
 
@@ -42,6 +42,17 @@ class Side:
         return self.record["metrics"] or {}
 
     @property
+    def interval(self) -> str:
+        """Of its mean IoU, 95 %; empty if unknown."""
+        return scored.interval(self.metrics.get("intervals", {}).get("mean_iou"))
+
+    @property
+    def boundary_iou(self) -> float | None:
+        """The mean over the classes; None if unknown."""
+        found: float | None = self.metrics.get("mean_boundary_iou")
+        return found
+
+    @property
     def flops(self) -> int | None:
         """Floating-point operations of an image; None if unknown."""
         found: int | None = self.record["architecture"].get("flops")
@@ -51,7 +62,7 @@ class Side:
 def of_bundle(folder: Path, bundle: Mapping[str, Any]) -> Side:
     """A bundle as a row, with its `bundle.json`."""
     return Side(
-        names([str(folder)])[str(folder)],
+        folder.resolve().name,
         str(folder),
         bundle,
         speed=history.speed(history.read(folder)),

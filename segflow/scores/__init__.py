@@ -1,6 +1,7 @@
 """Segmentation scores: exact counts of pixels, and what is made of them."""
 
 from segflow.scores.confusion import (
+    always_commonest,
     confusion_matrix,
     frequency_weighted_iou,
     iou_per_class,
@@ -10,6 +11,7 @@ from segflow.scores.confusion import (
 )
 
 __all__ = [
+    "always_commonest",
     "confusion_matrix",
     "frequency_weighted_iou",
     "iou_per_class",

@@ -97,6 +97,22 @@ def summarize(confusion: NDArray[np.int64], names: Sequence[str]) -> dict[str, A
     }
 
 
+def always_commonest(pixels: Sequence[int]) -> tuple[int, float, float]:
+    """What a model scores that answers the commonest class everywhere: the least to beat.
+
+    That class's IoU is its share of the pixels; every other class that there is has 0.
+
+    Args:
+        pixels: True pixels by class id; at least one is above 0.
+
+    Returns:
+        The class id, the mean IoU, and the pixel accuracy.
+    """
+    commonest = max(range(len(pixels)), key=pixels.__getitem__)
+    share = pixels[commonest] / sum(pixels)
+    return commonest, share / sum(count > 0 for count in pixels), share
+
+
 def mean_of_defined(values: NDArray[np.float64]) -> float:
     """The mean of what is not NaN; NaN if all are."""
     defined = values[~np.isnan(values)]

@@ -13,6 +13,7 @@ from segflow.train.config import TrainConfig
 from segflow.train.metrics import ConfusionMatrix
 from segflow.train.output import STATE_FOLDER
 from segflow.train.state import EpochRow, TrainingState
+from segflow.train.tracking import Tracker
 from segflow.train.variables import read_variables
 
 
@@ -115,3 +116,25 @@ class EpochRecorder(keras.callbacks.Callback):
         if patience is not None and state.epochs_done - state.best_epoch >= patience:
             return "patience"
         return None
+
+
+class TrackEpochs(keras.callbacks.Callback):
+    """Has the training's run on MLflow follow its history.
+
+    Args:
+        tracker: The run.
+        recorder: Whose history; it comes before this one.
+    """
+
+    def __init__(self, tracker: Tracker, recorder: EpochRecorder) -> None:
+        super().__init__()
+        self._tracker = tracker
+        self._recorder = recorder
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Begins the run, or goes on with it: a kill may have cost it an epoch."""
+        self._tracker.update(self._recorder.state)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Sends the epoch, which is stored already."""
+        self._tracker.update(self._recorder.state)

@@ -15,7 +15,7 @@ from segflow.train.schedule_config import ScheduleConfig
 
 # Settings that may change between a run and its continuation without making it another run:
 # they say where things lie and when to stop, or spread the same global batch differently.
-_WHERE = ("dataset", "output", "resume", "from_bundle")
+_WHERE = ("dataset", "output", "resume", "from_bundle", "mlflow")
 _FREE_ON_RESUME = (*_WHERE, "devices", "max_minutes")
 
 # Settings that are the architecture's parameters; none takes all of them.
@@ -44,8 +44,8 @@ class TrainConfig:
 
     architecture: str = "auto"
     """unet, segnet, deeplab_v3, deeplab_v3_plus, fpn, pspnet, lraspp, segformer, or a function of
-    your own that returns a Keras model: package.module:function (docs/models.md); auto: that of
-    --from-bundle, with its parameters, or else unet."""
+    your own that returns a Keras model: package.module:function (docs/models.md); auto: the one of
+    the bundle that training goes on from, with its parameters, or else unet."""
 
     backbone: str | None = None
     """Encoder: mobilenet, mobilenet_v2, mobilenet_v3_small, mobilenet_v3_large, resnet50,
@@ -156,6 +156,10 @@ class TrainConfig:
     resume: bool = False
     """Go on after the last finished epoch of an interrupted training in --output, if any."""
 
+    mlflow: str | None = None
+    """MLflow server or store that gets settings, epochs and reports, such as http://host:5000; it
+    may fail without harm."""
+
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     """Random changes to training examples."""
 
@@ -179,6 +183,7 @@ class TrainConfig:
         if self.moving_average is not None:
             require_range("--moving-average", self.moving_average, 0.0, 0.999999)
         self._check_warmup()
+        require("--mlflow", "nothing", self.mlflow != "", "the address of a server or store")
         require_range("--momentum", self.momentum, 0.0, 1.0)
         require_range("--weight-decay", self.weight_decay, 0.0, 1.0)
         require_range("--seed", self.seed, 0, 2**31 - 1)

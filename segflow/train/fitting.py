@@ -14,7 +14,7 @@ from segflow.models.backbones import is_backbone_variable
 from segflow.models.registry import build_model
 from segflow.train import checkpoint
 from segflow.train.averaging import AverageMovingStatistics, ValidateAverage
-from segflow.train.callbacks import EpochRecorder
+from segflow.train.callbacks import EpochRecorder, TrackEpochs
 from segflow.train.config import TrainConfig, check_batch_size, check_xla, steps_per_epoch
 from segflow.train.devices import build_strategy
 from segflow.train.guards import StopOnNonFinite
@@ -29,6 +29,7 @@ from segflow.train.precision import precision, synchronized
 from segflow.train.progress import ProgressReporter
 from segflow.train.state import TrainingState
 from segflow.train.steps import TrainingModel
+from segflow.train.tracking import Tracker
 from segflow.train.transfer import FreezeBackbone, check_backbone, continue_from
 from segflow.train.variables import write_variables
 
@@ -52,6 +53,7 @@ def fit(
     weights: NDArray[np.float32] | None,
     origin: Origin | None,
     console: Console,
+    tracker: Tracker | None,
 ) -> Fitted:
     """Trains from the newest checkpoint in `config.output`, or from the start, to the end.
 
@@ -61,6 +63,7 @@ def fit(
         weights: Of the classes, float32 [num_classes]; None for 1 each.
         origin: The bundle whose weights a new training begins with; None for fresh ones.
         console: Where progress goes.
+        tracker: The run on MLflow that is to follow the epochs, if any.
 
     Raises:
         UsageError: The devices are not there, or do not fit the batch size; the model cannot be
@@ -81,7 +84,7 @@ def fit(
                 recorder = EpochRecorder(config, metric, stored.state, stored.best_weights)
                 write_variables(model.variables, stored.weights)
                 write_variables(model.optimizer.variables, stored.optimizer)
-            _fit_epochs(config, dataset, model, recorder, console)
+            _fit_epochs(config, dataset, model, recorder, console, tracker)
         state, best_weights = recorder.state, recorder.best_weights
     else:
         state, best_weights = stored.state, stored.best_weights
@@ -96,6 +99,7 @@ def _fit_epochs(
     model: TrainingModel,
     recorder: EpochRecorder,
     console: Console,
+    tracker: Tracker | None,
 ) -> None:
     """Trains until the recorder says it is enough; call it in the strategy's scope."""
     steps = steps_per_epoch(dataset.split("train").examples, config.batch_size)
@@ -108,7 +112,7 @@ def _fit_epochs(
             epochs=config.epochs,
             steps_per_epoch=steps,
             validation_data=evaluation_batches(dataset, "val", config.batch_size),
-            callbacks=_callbacks(config, dataset, model, recorder, reporter),
+            callbacks=_callbacks(config, dataset, model, recorder, reporter, tracker),
             shuffle=False,  # the input is shuffled already
             verbose=0,
         )
@@ -122,6 +126,7 @@ def _callbacks(
     model: TrainingModel,
     recorder: EpochRecorder,
     reporter: ProgressReporter,
+    tracker: Tracker | None,
 ) -> list[keras.callbacks.Callback]:
     """In the order in which Keras calls them: each says what it must come before or after."""
     logs = Path(config.output) / "logs"
@@ -131,6 +136,7 @@ def _callbacks(
         AverageMovingStatistics(),
         Panels(dataset, logs),
         recorder,
+        *([] if tracker is None else [TrackEpochs(tracker, recorder)]),
         *([ValidateAverage(model.trainable_variables)] if averages else []),
         FreezeBackbone(config.freeze_backbone_epochs),
         reporter,

@@ -45,7 +45,7 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         self._require("label_smoothing", 0.0 <= self.label_smoothing < 1.0, "[0, 1)")
-        self._require("ohem_fraction", 0.0 < self.ohem_fraction <= 1.0, "(0, 1]")
+        self._require("ohem_fraction", 1e-6 <= self.ohem_fraction <= 1.0, "[0.000001, 1]")
         for name in ("focal_gamma", "tversky_alpha", "tversky_beta"):
             self._require(name, 0.0 <= getattr(self, name) <= 100.0, "[0, 100]")
         self._require("focal_tversky_gamma", 1.0 <= self.focal_tversky_gamma <= 100.0, "[1, 100]")

@@ -9,7 +9,7 @@ from keras import ops
 
 from segflow.models.backbones import is_backbone_variable
 from segflow.train.config import TrainConfig
-from segflow.train.schedules import Schedule
+from segflow.train.schedules import FROZEN, Schedule
 
 # Decay is for what multiplies features; shifts and scales have no reason to be small.
 _NEVER_DECAYED = ("bias", "gamma", "beta")
@@ -25,6 +25,7 @@ class _Exact(keras.optimizers.Optimizer):
       schedule and the moving average, count updates of the weights, not batches.
     - A moving average that is there from the start: the weights, until the first update. Keras's
       is zeros until then.
+    - A boundary between two phases, the backbone being frozen in the first.
 
     All state is in `variables`, equal on all replicas.
 
@@ -33,6 +34,7 @@ class _Exact(keras.optimizers.Optimizer):
         decay: Share that a step takes off a weight, for each unit of its rate.
         clip: Largest norm of the gradient of all variables together; None for any.
         accumulated: Batches whose mean gradient makes one update.
+        thawed_at: See `Schedule`; from here on it is part of the optimiser's state.
         **settings: What Keras's optimiser takes.
     """
 
@@ -42,6 +44,7 @@ class _Exact(keras.optimizers.Optimizer):
         decay: float,
         clip: float | None,
         accumulated: int,
+        thawed_at: keras.Variable,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
@@ -49,6 +52,8 @@ class _Exact(keras.optimizers.Optimizer):
         self._decay = decay
         self._clip = clip
         self._accumulated = accumulated
+        self._thawed_at = thawed_at
+        self._track_variable(thawed_at)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes the optimiser's variables for all weights that it may be given later."""
@@ -66,6 +71,18 @@ class _Exact(keras.optimizers.Optimizer):
             self._batches = self.add_variable(
                 (), dtype="int32", aggregation="only_first_replica", name="batches"
             )
+
+    def thaw(self) -> None:
+        """Begins the second phase, if it has not begun; call it between steps, in no replica.
+
+        Gradients of the first that have not made an update are dropped: they lack the backbone's.
+        """
+        if ops.convert_to_numpy(self._thawed_at) != FROZEN:
+            return
+        self._thawed_at.assign(ops.convert_to_numpy(self.iterations))
+        if self._accumulated > 1:
+            for variable in [*self._sums, self._batches]:
+                variable.assign(ops.zeros_like(variable))
 
     def apply(
         self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None
@@ -147,26 +164,26 @@ class Adam(_Exact, keras.optimizers.Adam):
     """Adam, and with decay AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101).
 
     Args:
-        frozen_updates: Updates at the start that leave the backbone alone. Its own moments begin
-            after them, and so must the correction of their bias: else its first steps would be
-            several times too long.
+        is_late: Whether a variable is left alone until the thaw. Its own moments begin then, and
+            so must the correction of their bias: else its first steps would be several times too
+            long.
         **settings: Those of the base classes.
     """
 
-    def __init__(self, frozen_updates: int, **settings: Any) -> None:
+    def __init__(self, is_late: Callable[[keras.Variable], bool], **settings: Any) -> None:
         super().__init__(**settings)
-        self._frozen_updates = frozen_updates
+        self._is_late = is_late
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Notes besides which variables start late."""
         super().build(variables)
-        self._late = [bool(self._frozen_updates) and is_backbone_variable(v) for v in variables]
+        self._late = [self._is_late(v) for v in variables]
 
     def _correction(self, index: int) -> Any:
         if not self._late[index]:
             return 1.0
         update = ops.cast(self.iterations + 1, "float32")
-        own = ops.maximum(update - self._frozen_updates, 1.0)
+        own = update - ops.cast(self._thawed_at, "float32")
         return self._bias(own) / self._bias(update)
 
     def _bias(self, update: Any) -> Any:
@@ -186,16 +203,24 @@ def build_optimizer(
         steps_per_epoch: Batches of an epoch.
         rate_factor: What the learning rate of a variable is multiplied by.
     """
+    freezes = config.freeze_backbone_epochs > 0
+    thawed_at = keras.Variable(
+        FROZEN if freezes else 0,
+        dtype="int64",
+        trainable=False,
+        aggregation="only_first_replica",
+        name="thawed_at",
+    )
     settings: dict[str, Any] = {
-        "learning_rate": Schedule(config, steps_per_epoch / config.accumulation),
+        "learning_rate": Schedule(config, steps_per_epoch / config.accumulation, thawed_at),
         "rate_factor": rate_factor,
         "decay": 0.0 if config.optimizer == "adam" else config.weight_decay,
         "clip": config.clip_norm,
         "accumulated": config.accumulation,
+        "thawed_at": thawed_at,
         "use_ema": config.moving_average is not None,
         "ema_momentum": config.moving_average or 0.0,
     }
     if config.optimizer == "sgd":
         return SGD(momentum=config.momentum, nesterov=True, **settings)
-    frozen = config.freeze_backbone_epochs * steps_per_epoch // config.accumulation
-    return Adam(frozen_updates=frozen, **settings)
+    return Adam(is_late=lambda v: freezes and is_backbone_variable(v), **settings)

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
-from segflow.models.registry import ARCHITECTURES
 from segflow.train.bundle import Bundle
 from segflow.train.config import MODEL_SETTINGS, TrainConfig
 
@@ -64,7 +63,7 @@ class Origin:
 
     def advice(self) -> str:
         """What to do where a model's weights have other shapes or names."""
-        if self.bundle.record["architecture"]["name"] not in ARCHITECTURES:
+        if not self.parameters:  # somebody's own
             return (
                 "the function must give its layers the names that they have there, and 'classify' "
                 "to the last"

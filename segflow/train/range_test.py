@@ -3,10 +3,13 @@
 import csv
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 _SMOOTHING = 0.8  # weight of a batch's neighbour in a mean around it
 _GROWTH = 4.0  # the loss over its lowest at which a test ends
@@ -35,9 +38,8 @@ class RangeTest:
 
         Means over the past alone would lag behind, and show the lowest loss at too high a rate.
         """
-        places = np.arange(len(self.losses))
-        weights = _SMOOTHING ** np.abs(places[:, None] - places)
-        return tuple((weights @ self.losses / weights.sum(axis=1)).tolist())
+        weights = _sums_around(np.ones(len(self.losses)))
+        return tuple((_sums_around(np.array(self.losses)) / weights).tolist())
 
     @property
     def has_grown(self) -> bool:
@@ -84,6 +86,16 @@ class RangeTest:
             "rate_of_lowest_loss": self.rate_of_lowest,
             "batches": len(self.rates),
         }
+
+
+def _sums_around(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each place i the sum of 0.8^|i - j| * values[j] over all j, in linear time and memory."""
+    return _running(values) + _running(values[::-1])[::-1] - values
+
+
+def _running(values: Iterable[float]) -> NDArray[np.float64]:
+    """For each place the sum over it and all before."""
+    return np.array(list(accumulate(values, lambda sum_, value: _SMOOTHING * sum_ + value)))
 
 
 def rate_at(step: int, steps: int, lowest: float, highest: float) -> float:

@@ -64,6 +64,8 @@ class TrainingModel(keras.Model):
             batch = next(batches)
             self.input_wait += time.monotonic() - began
             logs = step(iter((batch,)))
+            # This waits for the step, but so does Keras right after, to give the callbacks its logs
+            # as numbers. One step late, a fault would be found when the next step is done already.
             loss_faults, gradient_faults = logs.pop("faults").numpy()
             self.fault = "loss" if loss_faults else "gradient" if gradient_faults else None
             return dict(logs)
@@ -83,7 +85,9 @@ class TrainingModel(keras.Model):
         """
         overflow = tf.where(faults[1] > 0, float("nan"), 0.0)
         hopeless = tf.cast(self.optimizer.dynamic_scale.value <= 1.0, tf.float32)
-        return [gradients[0] + overflow, *gradients[1:]], faults * tf.stack([1.0, hopeless])
+        first = next(i for i, gradient in enumerate(gradients) if gradient is not None)
+        marked = [g + overflow if i == first else g for i, g in enumerate(gradients)]
+        return marked, faults * tf.stack([1.0, hopeless])
 
     def _apply_unless(self, faulty: Any, gradients: Sequence[Any], before: Sequence[Any]) -> None:
         """Applies the gradients, or puts back what the forward pass has changed."""

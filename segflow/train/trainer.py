@@ -20,6 +20,8 @@ from segflow.train.origin import Origin
 from segflow.train.output import FILES, STATE_FOLDER, check_output, finished_bundle
 from segflow.train.quiet import quiet_import
 from segflow.train.state import TrainingState
+from segflow.train.tracking import Tracker
+from segflow.train.tracking_server import require_mlflow
 
 if TYPE_CHECKING:
     from segflow.train.fitting import Fitted
@@ -45,6 +47,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
         JobError: The training failed after it had begun.
     """
     console = console or plain_console(stderr=True)
+    require_mlflow(config.mlflow)
     dataset = Dataset.load(config.dataset)
     output = Path(config.output)
     origin = Origin.find(config, dataset)
@@ -59,6 +62,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
         with lock(output, STATE_FOLDER):
             # Again: another training may have begun meanwhile.
             state = check_output(config, dataset, origin)
+            if state is None:
+                _require_weights_file(config.weights)
             _say_start(config, dataset, origin, state, console)
             _train(config, dataset, origin, console)
     shutil.rmtree(output / STATE_FOLDER, ignore_errors=True)
@@ -75,6 +80,15 @@ def check_dataset(dataset: Dataset, config: TrainConfig) -> None:
     steps = steps_per_epoch(dataset.split("train").examples, config.batch_size)
     check_accumulation(config.accumulation, steps)
     dataset.check_shards(["train", "val"])
+
+
+def _require_weights_file(weights: str | None) -> None:
+    """Raises `UsageError` if `--weights` names a file that is not there."""
+    if weights not in (None, "none", "imagenet") and not Path(weights).is_file():
+        raise UsageError(
+            f"--weights {weights}: no such file; expected none, imagenet, or a file of the "
+            "backbone's weights"
+        )
 
 
 def _say_start(
@@ -100,15 +114,20 @@ def _train(config: TrainConfig, dataset: Dataset, origin: Origin | None, console
     weights = class_weights(config.class_weights, dataset)
     with quiet_import():  # takes seconds, so it comes after all that can be checked without it
         from segflow.train.fitting import fit
-    fitted = fit(config, dataset, weights, origin, console)
-    _write_bundle(config, dataset, origin, fitted)
+    console.print("building the model; its first step takes longest")
+    tracker = Tracker(config.mlflow, config.output, console) if config.mlflow else None
+    fitted = fit(config, dataset, weights, origin, console, tracker)
+    if tracker is not None:
+        tracker.finish(fitted.state)
+    console.print(f"scoring the weights of epoch {fitted.state.best_epoch} on val")
+    _write_bundle(config, dataset, origin, fitted, None if tracker is None else tracker.run)
     for warning in (overfitting(fitted.state.rows), unfinished(config, fitted.state)):
         if warning is not None:
             console.print(warning, highlight=False, markup=False)
 
 
 def _write_bundle(
-    config: TrainConfig, dataset: Dataset, origin: Origin | None, fitted: "Fitted"
+    config: TrainConfig, dataset: Dataset, origin: Origin | None, fitted: "Fitted", run: str | None
 ) -> None:
     """Scores the best weights on the validation split, writes the files, and commits them."""
     from segflow.train.scoring import score_split, write_examples
@@ -126,7 +145,7 @@ def _write_bundle(
         output,
         dataset,
         architecture=_architecture(config, fitted),
-        training=_training(config, origin, fitted),
+        training={**_training(config, origin, fitted), "mlflow_run": run},
         scores={**found.summary, "split": split.name, "examples": split.examples},
         calibration=found.calibration,
     )

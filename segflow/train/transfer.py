@@ -46,8 +46,9 @@ def _shapes(layer: keras.Layer) -> list[tuple[int, ...]]:
 class FreezeBackbone(keras.callbacks.Callback):
     """Keeps the backbone as it is for some epochs: weights and batch-norm statistics.
 
-    The optimiser must have been built for all weights before. Its slots for the frozen ones stay
-    untouched, so that a training can be resumed on either side of the boundary.
+    The optimiser, one of `segflow.train.optimizers`, must have been built for all weights before.
+    Its slots for the frozen ones stay untouched, and when the backbone thaws is part of its state,
+    so that a training can be resumed on either side of the boundary.
 
     Args:
         epochs: How many, counted from the start of the whole training.
@@ -59,7 +60,11 @@ class FreezeBackbone(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Freezes or thaws; the step is traced anew for other trainable weights."""
-        if self._set_trainable(epoch >= self._epochs):
+        thawed = epoch >= self._epochs
+        if thawed:
+            optimizer = self.model.optimizer
+            getattr(optimizer, "inner_optimizer", optimizer).thaw()  # where float16 is scaled
+        if self._set_trainable(thawed):
             self.model.make_train_function(force=True)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:

@@ -29,7 +29,7 @@ FLAGS = {
     },
     "train": {
         **dict.fromkeys(("dataset", "output"), REQUIRED),
-        **{"architecture": "unet", "loss": "ce+dice", "class-weights": "none"},
+        **{"architecture": "auto", "loss": "ce+dice", "class-weights": "none"},
         **{"optimizer": "adam", "learning-rate": "0.002", "epochs": "40", "max-minutes": "none"},
         **{"batch-size": "8", "devices": "auto", "resume": "False", "seed": "0"},
         **SHARED,

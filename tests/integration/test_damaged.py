@@ -226,7 +226,7 @@ def test_a_model_of_other_classes(refusal, whole_dataset, tmp_path):
     others = LabelMap((LabelClass(0, "cat"), LabelClass(1, "dog"), LabelClass(2, "cow")))
     model = write_bundle(tmp_path / "other", others)
     line = refusal("evaluate", f"--model={model}", f"--dataset={whole_dataset}")
-    assert "different label maps: ground, disc, bar and cat, dog, cow" in line
+    assert "differ in their classes: ground, disc, bar and cat, dog, cow" in line
 
 
 def test_fewer_examples_than_a_batch(refusal, whole_dataset):

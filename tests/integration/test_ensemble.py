@@ -123,7 +123,7 @@ def test_an_ensemble_that_is_finished_is_left_as_it_is(made, tmp_path, capfd):
 
     other = run_here(capfd, "ensemble", *made.flags(made.fitted))
     assert other.code == 2
-    assert "member_weights is fitted there and equal here; choose another folder" in other.line
+    assert "--member-weights is fitted there and equal here; choose another folder" in other.line
 
     trained = run_here(capfd, "ensemble", *made.flags(made.models[0]))
     assert trained.code == 2

@@ -33,7 +33,9 @@ def test_what_is_no_output_folder(tmp_path):
         outputs.find_kind(tmp_path / "none")
     with pytest.raises(UsageError, match="is a file; expected an output folder"):
         outputs.find_kind(tmp_path / "file")
-    told = r"no dataset\.json, bundle\.json, metrics\.json, runs/\*\.json or rates\.json in it"
+    told = (
+        r"no dataset\.json, bundle\.json, metrics\.json, runs/\*\.json, rates\.json or sweep\.json"
+    )
     with pytest.raises(UsageError, match=told):
         outputs.find_kind(tmp_path)
 

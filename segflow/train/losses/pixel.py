@@ -1,5 +1,6 @@
 """Losses that are a mean over pixels: cross-entropy and what stresses its hard pixels."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ from keras import ops
 from numpy.typing import NDArray
 
 from segflow.train.losses.base import SegmentationLoss, divide_or_zero
+
+_LARGEST_DENOMINATOR = 10**9  # times the pixels of any image it fits into 64 bits
 
 
 class CrossEntropy(SegmentationLoss):
@@ -59,17 +62,23 @@ class OnlineHardExamples(CrossEntropy):
         fraction: float = 0.25,
     ) -> None:
         super().__init__(num_classes, ignore_id, class_weights, smoothing)
-        self.fraction = fraction
+        # As its decimal digits say: times 50, the nearest float32 to 0.3 is above 15.
+        self.fraction = Fraction(str(fraction)).limit_denominator(_LARGEST_DENOMINATOR)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Losses, float32 [batch], of ids [b, h, w] and logits [b, h, w, n]."""
         loss, valid = self._pixels(y_true, y_pred)
         # Ignored pixels go last: their losses must not take the place of a valid pixel's 0.
         hardest = -ops.sort(ops.where(valid > 0, -loss, np.inf), axis=-1)
-        kept = ops.ceil(self.fraction * ops.sum(valid, axis=-1, keepdims=True))
-        places = ops.arange(ops.shape(loss)[1], dtype="float32")
+        kept = self._share(ops.sum(ops.cast(valid, "int64"), axis=-1, keepdims=True))
+        places = ops.arange(ops.shape(loss)[1], dtype="int64")
         total = ops.sum(ops.where(places < kept, hardest, 0.0), axis=-1)
-        return divide_or_zero(total, kept[:, 0])
+        return divide_or_zero(total, ops.cast(kept[:, 0], "float32"))
+
+    def _share(self, pixels: Any) -> Any:
+        """`fraction` of whole numbers, rounded up; int64."""
+        above, below = self.fraction.numerator, self.fraction.denominator
+        return (pixels * above + below - 1) // below
 
 
 class Focal(SegmentationLoss):

@@ -15,7 +15,7 @@ from segflow.train.config import TrainConfig
 _KEYS = ("parameters", "trials", "seed")
 _DIGITS = 4  # of a number that was drawn: more decide little, and are hard to read
 
-OWN_SETTINGS = ("dataset", "output", "resume")
+OWN_SETTINGS = ("dataset", "output", "resume", "mlflow")
 """Settings of a training that a sweep gives its trials itself."""
 
 

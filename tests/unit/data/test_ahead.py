@@ -1,11 +1,12 @@
 """Examples made in a decoder process, rows sent ahead: the same examples, the right file blamed."""
 
+import contextlib
 import errno
 import itertools
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segflow.data import contained
+from segflow.data import contained, decoder_process
 from segflow.data.ahead import make_ahead
 from segflow.data.augment_config import AugmentationConfig
 from segflow.data.config import DecodeLimits, ExampleConfig, IngestConfig
-from segflow.data.decoder_process import DecoderProcess, LostError
+from segflow.data.decoder_process import DecoderProcess, LostError, Task
 from segflow.data.handover import encoded
 from segflow.data.making import Made, Recipe, make
 from segflow.data.packs import Cell, Pack, to_json
 from segflow.data.tiles import TileConfig
-from segflow.errors import RejectError
+from segflow.errors import RejectCode, RejectError
 from segflow.label_map import LabelClass, LabelMap
 from tests.requirements import ROOT
 from tests.unit.data.pictures import encode, photo
@@ -237,26 +238,169 @@ def test_answers_to_another_row_are_not_taken(tmp_path):
     decoder.kill()
 
 
-def test_a_decoder_that_owes_answers_is_never_idle(tmp_path):
+@pytest.mark.parametrize("state", ["owes answers", "is closed"])
+def test_a_decoder_that_cannot_serve_is_never_idle(tmp_path, state):
     (row,) = _rows(tmp_path, 1)
     decoder = DecoderProcess()
-    decoder.ask(Recipe(CONFIG, LABELS), {7: encoded({"make": row, "number": 7, "copies": 0})})
+    if state == "is closed":
+        decoder.forget()
+    else:
+        decoder.ask(Recipe(CONFIG, LABELS), {7: encoded({"make": row, "number": 7, "copies": 0})})
 
     contained.hand_back(decoder)
 
-    assert contained.borrow() is not decoder
+    other = contained.borrow()
+    assert other is not decoder
+    contained.hand_back(other)
+
+
+@pytest.fixture
+def answering(
+    ill, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[bytes], int]:
+    """Makes decoders answer every row with the same bytes; NUMBER in them is the row's."""
+    monkeypatch.setattr(decoder_process, "_MODULE", "rubbish_decoder")
+    path = tmp_path_factory.mktemp("rubbish") / "answer"
+    monkeypatch.setenv("SEGFLOW_RUBBISH", str(path))
+    return path.write_bytes
+
+
+def _sound(**changes: object) -> dict:
+    """The facts of a sound example of `_rows`, but for the changes."""
+    sizes = {"height": 8, "width": 8, "channels": 3}
+    names = {"image_format": "jpeg", "filename": "0.png", "source_id": "0"}
+    facts = {"key": "0", "variant": 0, "record": sizes | names, "class_pixels": [64, 0]}
+    facts |= {"ignored_pixels": 0, "augmentation": None, "image_sha256": "ab", "source": [20, 30]}
+    facts |= {"tile": None, "image_phash": None, "ground_resolution": None}
+    return facts | changes
+
+
+def _answer(message: object, *sizes: object) -> bytes:
+    return json.dumps([message, *sizes]).encode() + b"\n"
+
+
+def _of_row(*sizes: object, **said: object) -> bytes:
+    return _answer({"number": "N"} | said, *sizes).replace(b'"N"', b"NUMBER")
+
+
+_NO_ANSWERS = {
+    "no JSON": b"\xff\n",
+    "deep JSON": b"[" * 100_000 + b"\n",
+    "no list": b"3\n",
+    "an empty list": b"[]\n",
+    "no object": _answer(7),
+    "an endless line": b"[" + b" " * (1 << 25),
+    "a size below 0": _of_row(-1, made=_sound()),
+    "a size that is none": _of_row("1", made=_sound()),
+    "more bytes than an example has": _of_row(1 << 40, made=_sound()),
+    "more parts": _of_row(1, 1, 1, made=_sound()) + b"abc",
+    "fewer parts": _of_row(1, made=_sound()) + b"a",
+    "another row": _answer({"number": 10**6}),
+    "a code that is none": _of_row(code="nonsense", message="x"),
+    "a message that is none": _of_row(code="unreadable", message=[]),
+    "an errno that is none": _of_row(errno="x", path="y"),
+    "an errno too large": _of_row(errno=10**30, path="y"),
+    "an error without its path": _of_row(errno=5),
+    "no facts": _of_row(1, 1, made=[]) + b"ab",
+    "a fact too few": _of_row(1, 1, made={"key": "0"}) + b"ab",
+    "a fact too many": _of_row(1, 1, made=_sound(x=1)) + b"ab",
+    "no list of counts": _of_row(1, 1, made=_sound(class_pixels="64")) + b"ab",
+    "counts that are none": _of_row(1, 1, made=_sound(class_pixels=[-1, 65])) + b"ab",
+    "a count too large": _of_row(1, 1, made=_sound(ignored_pixels=1 << 63)) + b"ab",
+    "a key of half a character": _of_row(1, 1, made=_sound(key="\udfff")) + b"ab",
+    "half a size": _of_row(1, 1, made=_sound(source=[20])) + b"ab",
+    "a record that is none": _of_row(1, 1, made=_sound(record=None)) + b"ab",
+    "a tile that is none": _of_row(1, 1, made=_sound(tile={"row": 0})) + b"ab",
+}
+
+
+@pytest.mark.parametrize("rubbish", _NO_ANSWERS.values(), ids=_NO_ANSWERS)
+@pytest.mark.timeout(60)
+def test_a_decoder_that_answers_rubbish_is_taken_for_lost(tmp_path, answering, rubbish):
+    answering(rubbish)
+
+    (outcome,) = _ahead(_rows(tmp_path, 1), 0, Recipe(CONFIG, LABELS))
+
+    assert str(outcome).startswith("decoder_crash: the decoder "), outcome
+
+
+def test_half_a_character_in_a_message_is_shown_as_such(tmp_path, answering):
+    answering(_of_row(code="unreadable", message="\ud800"))
+
+    assert _ahead(_rows(tmp_path, 1), 0, Recipe(CONFIG, LABELS)) == ["unreadable: ?"]
+
+
+def test_a_sound_answer_is_none_of_that(tmp_path, answering):
+    answering(_of_row(1, 1, made=_sound()) + b"ab" + _of_row())
+
+    ((made,),) = _ahead(_rows(tmp_path, 1), 0, Recipe(CONFIG, LABELS))
+
+    assert (made.record.image, made.record.mask, made.source) == (b"a", b"b", (20, 30))
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        _answer({}),
+        _answer({"shape": 3, "dtype": "uint8"}),
+        _answer({"shape": [-1, -1], "dtype": "uint8"}),
+        _answer({"shape": [1 << 40], "dtype": "uint8"}),
+        _answer({"shape": [2, 2], "dtype": "uint8"}),  # which are not in the shared memory
+        _answer({"shape": [0], "dtype": "object"}),
+        _answer({"shape": [0], "dtype": [["a", "O"]]}),
+    ],
+    ids=str,
+)
+@pytest.mark.timeout(60)
+def test_pixels_that_are_none_are_taken_for_a_lost_decoder(answering, rubbish):
+    answering(rubbish)
+
+    with pytest.raises(RejectError, match="the decoder ") as caught:
+        contained.decode_raw_mask(b"x", CONFIG.limits)
+    assert caught.value.code == RejectCode.DECODER_CRASH
+
+
+def test_a_note_that_is_rubbish_is_not_believed():
+    decoder = DecoderProcess()
+    decoder.due.append(3)
+    notes = [b"", b"7\n", b"[" * 10**5, b"[3, 4]\n", b'[3, "rgb", 5]\n', b"[[3]]\n", b"[4]\n"]
+    for note in notes:
+        decoder._memory.put(note.ljust(10**5))
+        assert decoder.at() == (Task(""), None)
+    decoder._memory.put(b'[3, "rgb", "x"]\n')
+    assert decoder.at() == (Task("rgb", options={"path": "x"}), 3)
+    decoder.kill()
 
 
 def test_storage_that_fails_is_no_fault_of_the_file(tmp_path):
     rows = _rows(tmp_path, 3)
     rows[1]["image_uri"] = "/proc/self/mem"  # a file that cannot be read at its beginning
 
-    stream = make_ahead(rows, 0, Recipe(CONFIG, LABELS))
-    assert len(list(next(stream)[1])) == 1
-    with pytest.raises(OSError, match="Input/output error") as caught:
-        list(next(stream)[1])
-    assert caught.value.errno == errno.EIO
-    assert len(list(next(stream)[1])) == 1
+    with contextlib.closing(make_ahead(rows, 0, Recipe(CONFIG, LABELS))) as stream:
+        assert len(list(next(stream)[1])) == 1
+        with pytest.raises(OSError, match="Input/output error") as caught:
+            list(next(stream)[1])
+        assert caught.value.errno == errno.EIO
+        assert len(list(next(stream)[1])) == 1
+
+
+def test_what_is_wrong_with_examples_that_nobody_takes_is_not_raised(tmp_path):
+    rows, recipe = _rows(tmp_path, 4), Recipe(CONFIG, LABELS)
+    Path(rows[1]["image_uri"]).write_bytes(b"no picture")
+    rows[2]["image_uri"] = "/proc/self/mem"  # a file that cannot be read at its beginning
+
+    assert [row["key"] for row, _ in make_ahead(rows, 0, recipe)] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.timeout(60)
+def test_a_decoder_that_closes_its_answers_and_lives_on_is_ended(tmp_path, answering, monkeypatch):
+    monkeypatch.setattr(decoder_process, "_GRACE", 0.1)
+    answering(b"")
+
+    (outcome,) = _ahead(_rows(tmp_path, 1), 0, Recipe(CONFIG, LABELS))
+
+    assert outcome == "decoder_crash: the decoder closed its answers and lived on"
+    assert not [c for c in psutil.Process().children() if "rubbish_decoder" in c.cmdline()]
 
 
 def test_a_mistake_of_ours_is_not_blamed_on_a_file(tmp_path):

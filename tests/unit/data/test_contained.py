@@ -282,5 +282,7 @@ def test_a_decoder_that_cannot_start_is_no_fault_of_the_file(monkeypatch):
     contained.close()
     monkeypatch.setattr(decoder_process, "_MODULE", "segflow.no_such_module")
 
-    with pytest.raises(RuntimeError, match="a decoder process did not start: exit code 1"):
+    with pytest.raises(
+        RuntimeError, match="a decoder process did not start: it ended with exit code 1"
+    ):
         contained.decode_rgb(encode(photo(), "PNG"), LIMITS)

@@ -100,8 +100,9 @@ def test_a_trials_command_line_gives_its_settings_and_what_all_have_in_common():
     assert "--epochs" not in " ".join(words)  # as it is by default
 
 
-def test_a_sweep_as_a_user_runs_it(write, tmp_path, capfd):
+def test_a_sweep_as_a_user_runs_it(write, tmp_path, capfd, monkeypatch):
     """One of two combinations cannot be; the other is trained, in a process of its own."""
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")  # as the program has it, where it is alone
     dataset = write_dataset(tmp_path / "dataset", {"train": [4], "val": [1]})
     path = write("trials: 3\nparameters: {architecture: [unet, segnet], upsampling: [bilinear]}")
     output = tmp_path / "out"

@@ -13,6 +13,7 @@ _METRICS = {
     },
     "mean_iou": 0.61234,
     "pixel_accuracy": 0.9,
+    "examples": 29,
     "mean_boundary_iou": 0.375,
     "intervals": {"mean_iou": [0.5, 0.71289], "pixel_accuracy": None},
 }
@@ -42,17 +43,29 @@ def test_scores_stand_beside_their_intervals_in_80_columns(lines):
         "a class of quite a - - - - - 0",
         "long name",
         "mean IoU: 0.61234",
-        "mean IoU, 95 % interval: 0.500 to 0.713",
+        "mean IoU, 95 % interval: 0.500 to 0.713 (of 29 images only: too few to rely on)",
         "pixel accuracy: 0.9",
         "mean boundary IoU: 0.375",
+        "for comparison, 'house' everywhere: mean IoU 1.0000, pixel accuracy 1.0000",
     ]
 
 
 def test_a_bundle_of_before_has_a_table_too(lines):
-    metrics = {"per_class": {"house": _CLASS}, "mean_iou": 0.5, "pixel_accuracy": 0.9}
+    scores = {"mean_iou": 0.5, "pixel_accuracy": 0.9, "examples": 30}
+    metrics = {"per_class": {"house": _CLASS}, **scores}
 
     assert lines(metrics)[3:] == [
         "house 0.612 - - 0.500 0.250 123,456,789",
         "mean IoU: 0.5",
         "pixel accuracy: 0.9",
+        "for comparison, 'house' everywhere: mean IoU 1.0000, pixel accuracy 1.0000",
     ]
+
+
+def test_the_least_to_beat_is_the_commonest_class(lines):
+    classes = {"a": {**_CLASS, "pixels": 30}, "b": {**_CLASS, "pixels": 70}}
+    metrics = {"per_class": {**classes, "c": {**_ABSENT, "pixels": 0}}}
+    scores = {"mean_iou": 0.5, "pixel_accuracy": 0.9, "examples": 30}
+    assert lines({**metrics, **scores})[-1] == (
+        "for comparison, 'b' everywhere: mean IoU 0.3500, pixel accuracy 0.7000"
+    )

@@ -91,7 +91,7 @@ def test_an_ensembles_page_shows_how_long_its_members_were_trained(tmp_path: Pat
     members = storage.read_json(folder / "bundle.json")["members"]
     members[1] |= {"training": {"seconds": 750.0}}
     _edit(folder, members=members)
-    assert re.search(rf"second unet {SIZE} [^a-z]* {DASH} 12\.5 ", _text(draw(folder)))
+    assert re.search(rf"second unet {SIZE} [-0-9., to{DASH}]* {DASH} 12\.5 ", _text(draw(folder)))
 
 
 def test_scores_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
@@ -107,8 +107,22 @@ def test_scores_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
     assert "scored on different datasets" in text
     assert "different splits: val, test" in text
     assert "have different classes" in text
-    assert "training.loss ce+dice focal" in text
-    assert "training.epochs" not in text
+    assert "loss ce+dice focal" in text
+    assert "epochs_run" not in text.partition("How they differ")[2]
+
+
+def test_scores_stand_beside_their_intervals_and_what_they_are_of(tmp_path: Path) -> None:
+    one, two = (folders.write_bundle(tmp_path / name) for name in ("one", "two"))
+    metrics = storage.read_json(one / "bundle.json")["metrics"]
+    known = {"intervals": {"mean_iou": [0.25, 0.75]}, "mean_boundary_iou": 0.125}
+    _edit(one, metrics={**metrics, **known})
+
+    text = _text(compare([one, two], tmp_path / "compare.html"))
+
+    assert "Mean IoU 95 % interval Boundary IoU Pixel accuracy" in text.replace("\xa0", " ")
+    assert "0.250 to 0.750 0.125" in text
+    assert "on split val of dataset " in text
+    assert ", 4 images." in text
 
 
 def test_only_bundles_are_compared(tmp_path: Path) -> None:

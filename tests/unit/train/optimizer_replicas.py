@@ -14,6 +14,7 @@ import tensorflow as tf
 from segflow.train.config import TrainConfig
 from segflow.train.devices import build_strategy
 from segflow.train.optimizers import build_optimizer
+from segflow.train.transfer import FreezeBackbone
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "all": {
@@ -46,7 +47,9 @@ def fit(strategy: tf.distribute.Strategy, settings: dict[str, Any]) -> dict[str,
         optimizer = build_optimizer(config, 4, lambda v: 0.5 if v.shape[0] == 4 else 1.0)
         optimizer.build(model.trainable_variables)
         model.compile(optimizer, "mse", jit_compile=False)
-    model.fit(x, x.sum(1), batch_size=4, epochs=2, shuffle=False, verbose=0)
+        callbacks = [FreezeBackbone(config.freeze_backbone_epochs)]
+        options = {"epochs": 2, "callbacks": callbacks, "shuffle": False, "verbose": 0}
+        model.fit(x, x.sum(1), batch_size=4, **options)
     return {
         "kernel": layers[0].kernel.numpy().ravel().tolist(),
         "state": [float(np.sum(np.abs(v.numpy()))) for v in optimizer.variables],

@@ -39,6 +39,7 @@ def test_every_loss_can_be_named():
         ("label_smoothing", -0.1),
         ("focal_gamma", -1.0),
         ("ohem_fraction", 0.0),
+        ("ohem_fraction", 1e-7),
         ("ohem_fraction", 1.01),
         ("tversky_alpha", -0.1),
         ("tversky_beta", float("nan")),

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -30,6 +31,15 @@ def test_smoothed_losses_are_means_around_each():
     for i in range(30):
         weights = [0.8 ** abs(i - j) for j in range(30)]
         assert found[i] == pytest.approx(np.average(losses, weights=weights))
+
+
+def test_smoothing_takes_memory_for_the_losses_alone():
+    test = RangeTest((0.1,) * 3000, (1.0,) * 3000)
+    tracemalloc.start()
+    assert not test.has_grown
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 3000 * 1000  # bytes; a weight for each pair would take 72 million
 
 
 def test_the_suggestion_is_a_tenth_of_the_rate_with_the_lowest_loss():
@@ -64,7 +74,13 @@ def test_the_table_has_every_batch():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"lowest_rate": 0.0}, {"lowest_rate": 0.1, "highest_rate": 0.1}, {"rate_steps": 9}]
+    "settings",
+    [
+        {"lowest_rate": 0.0},
+        {"lowest_rate": 0.1, "highest_rate": 0.1},
+        {"rate_steps": 9},
+        {"rate_steps": 10_001},
+    ],
 )
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(UsageError, match="rate"):

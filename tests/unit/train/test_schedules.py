@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,10 +10,12 @@ from hypothesis import strategies as st
 from segflow.errors import UsageError
 from segflow.train.config import TrainConfig
 from segflow.train.schedule_config import ScheduleConfig
-from segflow.train.schedules import Schedule
+from segflow.train.schedules import FROZEN, Schedule
 
 
-def rates(schedule: str, updates: list[int], per_epoch: float = 10, **settings) -> list[float]:
+def rates(
+    schedule: str, updates: list[int], per_epoch: float = 10, thawed_at: int = 0, **settings
+) -> list[float]:
     options = {k: settings.pop(k) for k in list(settings) if hasattr(ScheduleConfig, k)}
     config = TrainConfig(
         "data",
@@ -23,7 +26,7 @@ def rates(schedule: str, updates: list[int], per_epoch: float = 10, **settings) 
         schedule_options=ScheduleConfig(**options),
         **settings,
     )
-    made = Schedule(config, per_epoch)
+    made = Schedule(config, per_epoch, keras.Variable(thawed_at, dtype="int64"))
     return [float(made(update)) for update in updates]
 
 
@@ -58,20 +61,21 @@ def test_after_warmup_the_curve_takes_what_is_left():
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "polynomial", "step"])
 def test_a_training_that_is_frozen_to_the_end_has_a_rate_there_too(schedule):
-    found = rates(schedule, [0, 99, 100], freeze_backbone_epochs=10)
+    found = rates(schedule, [0, 99, 100], thawed_at=FROZEN, freeze_backbone_epochs=10)
     assert found == pytest.approx([0.01] * 3)
 
 
 @pytest.mark.parametrize(("fine_tuning", "second"), [(0.002, 0.002), (None, 0.01)])
 def test_frozen_epochs_have_their_rate_and_the_schedule_begins_after_them(fine_tuning, second):
-    found = rates(
-        "cosine",
-        [0, 39, 40, 49, 50, 75, 100],
-        warmup_epochs=1,
-        freeze_backbone_epochs=4,
-        fine_tune_learning_rate=fine_tuning,
-    )
-    expected = [0.01, 0.01, second / 10, second, second, second / 2, 0]
+    options = {
+        "warmup_epochs": 1,
+        "freeze_backbone_epochs": 4,
+        "fine_tune_learning_rate": fine_tuning,
+    }
+    assert rates("cosine", [0, 41], thawed_at=FROZEN, **options) == pytest.approx([0.01, 0.01])
+    # The phase lasted for fewer updates than 4 epochs of 10: some were skipped.
+    found = rates("cosine", [37, 46, 47, 72, 97], thawed_at=37, **options)
+    expected = [second / 10, second, second, second / 2, 0]
     assert found == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 

@@ -49,6 +49,24 @@ def test_the_wait_for_batches_is_measured():
     assert waits[0] + 2 * 0.2 < waits[1]
 
 
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_a_weight_without_gradient_does_not_disturb_loss_scaling():
+    keras.utils.set_random_seed(1)
+    pixels = keras.Input((8, 8, 3))
+    unused = keras.layers.Conv2D(3, 1)(pixels)
+    logits = keras.layers.Conv2D(3, 1)(pixels + keras.ops.stop_gradient(unused))
+    model = TrainingModel(pixels, logits)
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, jit_compile=False)
+    optimizer.build(model.trainable_variables)
+    before = model.get_weights()
+    model.fit(IMAGES, MASKS, batch_size=8, steps_per_epoch=1, shuffle=False, verbose=0)
+    changed = [bool((a != b).any()) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert changed == [False, False, True, True]
+    assert model.fault is None
+
+
 def test_random_states_are_put_back_as_well():
     model = _fitted(TrainingModel, jit_compile=False)
     before = [v.numpy() for v in model.variables]

@@ -58,8 +58,11 @@ def test_the_folder_holds_the_contract_and_nothing_else(bundle):
 def test_every_epoch_is_said_and_recorded(bundle, said):
     rows = list(csv.DictReader((bundle.folder / "history.csv").open()))
     assert [r["epoch"] for r in rows] == ["1", "2", "3", "4"]
+    best = bundle.record["training"]["best_epoch"]
     assert [line.split(",")[0] for line in said.splitlines()] == [
-        f"train: epoch {e} of 4" for e in (1, 2, 3, 4)
+        "building the model; its first step takes longest",
+        *(f"train: epoch {e} of 4" for e in (1, 2, 3, 4)),
+        f"scoring the weights of epoch {best} on val",
     ]
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     best = max(rows, key=lambda r: float(r["val_mean_iou"]))

@@ -2,7 +2,9 @@
 
 import dataclasses
 import io
+from itertools import pairwise
 
+import keras
 import numpy as np
 import pytest
 from rich.console import Console
@@ -14,8 +16,11 @@ from segflow.models import registry
 from segflow.train.bundle import Bundle
 from segflow.train.callbacks import EpochRecorder
 from segflow.train.config import TrainConfig
+from segflow.train.fitting import compiled
+from segflow.train.input import training_batches
 from segflow.train.origin import Origin
 from segflow.train.trainer import train
+from segflow.train.transfer import FreezeBackbone
 from tests.unit.train import backboned
 from tests.unit.train.datasets import small_config, write_dataset
 
@@ -91,6 +96,41 @@ def test_a_frozen_backbone_stays_as_it_is_and_moves_afterwards(
     assert _equal(seen[1], first)
     assert not any(np.array_equal(a, b) for a, b in zip(seen[2], first, strict=True))
     assert not _equal(_weights(bundle)["decoder_conv"], _weights(origin)["decoder_conv"])
+
+
+def test_the_first_step_of_a_thawed_backbone_is_a_whole_one_at_its_own_rate(dataset_folder):
+    """Three batches an epoch, two for an update: the third frozen batch is left over."""
+    dataset, rate = Dataset.load(dataset_folder), 1e-4
+    config = small_config(
+        dataset_folder,
+        "out",
+        architecture="tiny",
+        depth=None,
+        epochs=2,
+        accumulation=2,
+        freeze_backbone_epochs=1,
+        fine_tune_learning_rate=rate,
+        schedule="constant",
+    )
+    model, _ = compiled(config, dataset, None, None)
+    kernels = []
+
+    class Noting(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            names = ("backbone_conv", "decoder_conv")
+            kernels.append([self.model.get_layer(name).get_weights()[0] for name in names])
+
+    model.fit(
+        training_batches(dataset, config, 0),
+        epochs=2,
+        steps_per_epoch=3,
+        callbacks=[Noting(), FreezeBackbone(1)],
+        shuffle=False,
+        verbose=0,
+    )
+    moved = np.array([[np.ptp(b - a) for a, b in zip(*p, strict=True)] for p in pairwise(kernels)])
+    np.testing.assert_array_equal(moved > 0, [[0, 1], [0, 0], [0, 0], [1, 1], [0, 0]])
+    assert moved[3, 0] == pytest.approx(2 * rate, rel=0.01)  # Adam begins with the rate, up or down
 
 
 def test_a_backbone_can_be_frozen_to_the_end(dataset_folder, origin, tmp_path):

@@ -1,5 +1,8 @@
 """Losses against their definitions in NumPy and SciPy, and what must not count."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -191,6 +194,23 @@ def test_where_losses_meet():
     halves = {"tversky_alpha": 0.5, "tversky_beta": 0.5}
     assert value("tversky", **halves) == same(value("dice"), rel=1e-6)
     assert value("focal_tversky", focal_tversky_gamma=1.0) == same(value("tversky"), rel=1e-6)
+
+
+@pytest.mark.parametrize("fraction", [0.3, 0.07, 1e-6])
+def test_ohem_keeps_a_share_that_is_rounded_up_exactly(fraction):
+    """Images with 1, 2, … 120 valid pixels; the share is what its decimal digits say."""
+    pixels = 120
+    truth = np.full((pixels, 1, pixels), IGNORE, np.int32)
+    for image in range(pixels):
+        truth[image, 0, : image + 1] = 0
+    logits = np.random.default_rng(0).normal(0, 3, (*truth.shape, 2)).astype(np.float32)
+    options = LossConfig(ohem_fraction=fraction)
+    found = build("ohem", options=options, classes=2).call(truth, logits).numpy()
+    entropies = np.logaddexp(0, logits[:, 0, :, 1] - logits[:, 0, :, 0])
+    for image, value in enumerate(found):
+        kept = math.ceil(Fraction(str(fraction)) * (image + 1))
+        hardest = np.sort(entropies[image, : image + 1])[::-1][:kept]
+        assert value == pytest.approx(hardest.mean(), rel=1e-5), image + 1
 
 
 def test_16_bit_ids_and_ignore_id():
