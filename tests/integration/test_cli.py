@@ -57,6 +57,7 @@ FLAGS = {
         **SHARED,
     },
     "report": {"output": "none", **SHARED},
+    "compare": {"output": "none", "max-change": "1.0", **SHARED},
     "verify": SHARED,
     "example": {**dict.fromkeys(("key", "output"), REQUIRED), "variant": "0", **SHARED},
     "demo": {"output": "./demo", **SHARED},
