@@ -1,6 +1,7 @@
 """What `--images` may be: folders, globs, lists and packs, and what is said of each."""
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 
@@ -8,8 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rich.console import Console
+
+from segflow.compare.command import compare
+from segflow.compare.config import CompareConfig
 from segflow.errors import RejectCode, UsageError
 from segflow.label.sources import find_source
+from segflow.report import draw as draw_report
+from segflow.verify import verify
 from tests.unit.label.batches import Labels, draw, png
 from tests.unit.label.packed import write_parquet, write_tar, write_tfrecord
 
@@ -314,3 +321,23 @@ def test_a_broken_pack_costs_itself(labels, tmp_path):
 
     assert record["inputs"]["by_code"] == {"unreadable": 1}
     assert packed.current("width") == [("a.tar/x.png", 3)]
+
+
+def test_verify_compare_and_report_know_the_images_of_packs(labels, tmp_path):
+    """One of the two folders after the pack has grown: its images keep their addresses."""
+    pack = _pack(tmp_path / "p.tar", [png(1, (2, 3 + n)) for n in range(3)])
+    sides = [Labels(pack, tmp_path / name) for name in ("before", "after")]
+    sides[0].label()
+    _pack(pack, [png(1, (2, 3 + n)) for n in range(4)])
+    for side in sides:
+        side.label()
+
+    changes = compare(CompareConfig(*(str(s.output) for s in sides)), Console(file=io.StringIO()))
+    page = draw_report(sides[0].output).read_text(encoding="utf-8")
+
+    assert [verify(side.output) for side in sides] == [("labels", [])] * 2
+    assert changes["images"]["compared"] == 4
+    assert changes["changed_pixels"] == 0
+    assert page.count(f"{pack}/0000000") >= 4
+    assert "its labels still hold" not in page
+    assert "<dt>Images labelled</dt><dd>4<" in page
