@@ -80,24 +80,39 @@ def load_history(
     """
     connection.execute(_TABLES)
     for record in records:
-        run, source = record["run"], record["config"]["images"]
-        folder = output / RUNS_FOLDER / run
-        said = {"run": run, "source": source}
-        if plan := _escaped(folder / "plan" / name for name in storage.names_in(folder / "plan")):
-            images = _parts(output, record, "images") if hashes else []
-            sql = _PLANNED.format(
-                sha256="image_sha256" if images else "NULL", images=_WITH_IMAGES if images else ""
-            )
-            connection.execute(sql, {**said, "plan": plan, **({"images": images} if images else {})})
+        said = {"run": record["run"], "source": record["config"]["images"]}
+        folder = output / RUNS_FOLDER / record["run"]
+        _add_planned(connection, folder, said, _parts(output, record, "images") if hashes else [])
         if (folder / _UNCHANGED).is_file():
-            unchanged = _escaped([folder / _UNCHANGED])
-            connection.execute(_FOUND_UNCHANGED, {**said, "unchanged": unchanged})
+            _add_unchanged(connection, folder, said)
         if record["config"]["limits"] != limits:
             _forget_refused(connection, output, record)
         connection.execute(
             "INSERT INTO gone SELECT unnest($gone::VARCHAR[]), $run",
-            {"gone": record["gone"], "run": run},
+            {"gone": record["gone"], "run": record["run"]},
         )
+
+
+def _add_planned(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    said: Mapping[str, Any],
+    images: Sequence[str],
+) -> None:
+    plan = folder / "plan"
+    parts = _escaped(plan / name for name in storage.names_in(plan))
+    if parts and images:
+        sql = _PLANNED.format(sha256="image_sha256", images=_WITH_IMAGES)
+        connection.execute(sql, {**said, "plan": parts, "images": images})
+    elif parts:
+        sql = _PLANNED.format(sha256="NULL", images="")
+        connection.execute(sql, {**said, "plan": parts})
+
+
+def _add_unchanged(
+    connection: duckdb.DuckDBPyConnection, folder: Path, said: Mapping[str, Any]
+) -> None:
+    connection.execute(_FOUND_UNCHANGED, {**said, "unchanged": _escaped([folder / _UNCHANGED])})
 
 
 def note_unchanged(
@@ -122,11 +137,9 @@ def note_unchanged(
     Raises:
         OSError: The storage failed in a way that may pass.
     """
-    path = run / _UNCHANGED
     rows = _of_same_bytes(connection.execute(touched, {"listing": str(listing)}))
-    count = write_listing(path, rows, _UNCHANGED_SCHEMA)
-    said = {"run": run.name, "source": source, "unchanged": _escaped([path])}
-    connection.execute(_FOUND_UNCHANGED, said)
+    count = write_listing(run / _UNCHANGED, rows, _UNCHANGED_SCHEMA)
+    _add_unchanged(connection, run, {"run": run.name, "source": source})
     return count
 
 

@@ -114,6 +114,4 @@ def _packs(pack: _Pack, why: str, paths: SourcePaths) -> ImageSource:
 
 
 def _files(paths: SourcePaths) -> Callable[[], Iterator[SourceFile]]:
-    return lambda: (
-        SourceFile("image", file, file.key) for file in list_files(paths.images, _FLAG)
-    )
+    return lambda: (SourceFile("image", file, file.key) for file in list_files(paths.images, _FLAG))

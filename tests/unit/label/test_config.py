@@ -48,9 +48,7 @@ def test_whatever_decides_the_bytes_is_recorded(change):
 
 
 def test_what_does_not_decide_the_bytes_is_not_recorded():
-    other = _config(
-        output="p", worker_threads=7, max_reject_fraction=1.0, detect_changes="hash"
-    )
+    other = _config(output="p", worker_threads=7, max_reject_fraction=1.0, detect_changes="hash")
 
     assert _config().recorded() == other.recorded()
 

@@ -297,9 +297,7 @@ def _count_reads(labels: Labels, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return read
 
 
-def _on_hash(
-    labels: Labels, monkeypatch: pytest.MonkeyPatch, do: Callable[[Path], object]
-) -> None:
+def _on_hash(labels: Labels, monkeypatch: pytest.MonkeyPatch, do: Callable[[Path], object]) -> None:
     sha256_file = hashing.sha256_file
 
     def watched(path: str | Path) -> str:

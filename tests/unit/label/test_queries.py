@@ -55,7 +55,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, (name, size) in enumerate(SIZES.items()):
         draw(folder / "images" / name, red=number % 3, size=size)
     (folder / "images/broken.png").write_text("no picture")
-    rows = [{"image": name, "group": GROUPS[name], "ground_resolution": SIDES[name]} for name in SIZES]
+    rows = [
+        {"image": name, "group": GROUPS[name], "ground_resolution": SIDES[name]} for name in SIZES
+    ]
     next(row for row in rows if row["image"] == WITHOUT)["ground_resolution"] = None
     rows += [{"image": "broken.png"}, {"image": "missing.png"}]
     source = folder / "images/list.jsonl"
