@@ -30,13 +30,15 @@ def _execute(config: LabelConfig, beam_flags: Sequence[str]) -> None:
 
 
 def _table(record: Mapping[str, Any]) -> Table:
+    has_area = record["classes"][0]["area"] is not None
     table = Table()
     table.add_column("class")
-    for column in ("pixels", "share", "images"):
+    for column in ("pixels", "share", "images", *(("area, m²",) if has_area else ())):
         table.add_column(column, justify="right")
     for entry in record["classes"]:
         share = f"{entry['fraction']:.2%}"
-        table.add_row(entry["name"], f"{entry['pixels']:,}", share, f"{entry['images']:,}")
+        cells = [entry["name"], f"{entry['pixels']:,}", share, f"{entry['images']:,}"]
+        table.add_row(*cells, *([f"{entry['area']:,.1f}"] if has_area else []))
     return table
 
 

@@ -1,14 +1,16 @@
 """Options of `segflow label`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from segflow import storage
 from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import MaskFormat
 from segflow.errors import UsageError
-from segflow.ranges import require_range
+from segflow.ranges import GROUND_RESOLUTION, require_range
 from segflow.train.bundle import Tta
+
+ChangeDetection = Literal["time", "hash"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +20,22 @@ class LabelConfig:
     model: str
     """Model bundle, as written by segflow train."""
     images: str
-    """Folder of images, with its subfolders, or glob such as 'photos/**/*.jpg'."""
+    """Folder of images, with its subfolders; glob such as 'photos/**/*.jpg'; list (CSV, JSONL or
+    Parquet with a column image, and optional key, group, ground_resolution); or packs (tar,
+    TFRecord, Parquet with the images' bytes), one, a folder or a glob of them."""
+    root: str | None = None
+    """For a list: folder that relative entries start from (none: the list's folder);
+    if it is given, nothing outside it is read."""
     output: str
     """Folder of labels; a second run into it labels only what is new or changed."""
+    detect_changes: ChangeDetection = "time"
+    """What makes an image a changed one: time: another size or time of modification; hash: of
+    those, only other bytes (they are read to find out). A pack's images change with the pack."""
     mask_format: MaskFormat = "png"
     """png: class ids; rle: COCO run lengths, one for each class, as JSON; none: areas only."""
+    ground_resolution: float | None = None
+    """Side of a pixel in metres, of images at their own size, for areas in square metres; for
+    images whose size on the ground neither the list nor a GeoTIFF says."""
     tta: Tta = "none"
     """Test-time augmentation: flip averages over the image and its mirror image (twice the work);
     flip_scale also over both at 0.75 and 1.25 times their size (twelve times)."""
@@ -38,6 +51,8 @@ class LabelConfig:
 
     def __post_init__(self) -> None:
         require_range("--max-reject-fraction", self.max_reject_fraction, 0, 1)
+        if self.ground_resolution is not None:
+            require_range("--ground-resolution", self.ground_resolution, *GROUND_RESOLUTION)
         for name in ("batch_size", "worker_threads", "shard_size"):
             if getattr(self, name) < 1:
                 flag = f"--{name.replace('_', '-')}"
@@ -47,7 +62,9 @@ class LabelConfig:
         """What decides the labels' bytes, besides the model."""
         return {
             "images": storage.absolute(self.images),
+            "root": self.root and storage.absolute(self.root),
             "mask_format": self.mask_format,
+            "ground_resolution": self.ground_resolution,
             "tta": self.tta,
             "batch_size": self.batch_size,
             "shard_size": self.shard_size,

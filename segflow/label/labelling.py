@@ -17,7 +17,16 @@ from segflow.jobs.output import ShardOutput
 from segflow.jobs.run import Run, Shard
 from segflow.label.config import LabelConfig
 from segflow.label.current import current_sql
-from segflow.label.tables import AREAS_SCHEMA, IMAGES_SCHEMA, Labelled, class_sums, labelled
+from segflow.label.tables import (
+    AREAS_DICTIONARIES,
+    AREAS_SCHEMA,
+    IMAGES_DICTIONARIES,
+    IMAGES_SCHEMA,
+    Labelled,
+    class_sums,
+    class_totals,
+    labelled,
+)
 from segflow.label_map import LabelMap
 
 if TYPE_CHECKING:
@@ -69,13 +78,6 @@ class LabelJob(Job):
 
     def record(self, run: Run, totals: Totals) -> Mapping[str, Any]:
         """The contents of `runs/<run>.json`."""
-        pixels = totals.sums.get("pixels", 0)
-        by_class = totals.sums.get("classes", {})
-        classes = []
-        for c in self.label_map.classes:
-            sums = by_class.get(str(c.id), {"pixels": 0, "images": 0})
-            fraction = sums["pixels"] / pixels if pixels else 0.0
-            classes.append({"id": c.id, "name": c.name, **sums, "fraction": fraction})
         return {
             "format_version": self.format_version,
             "run": run.name,
@@ -87,8 +89,9 @@ class LabelJob(Job):
             },
             "images": self.config.images,
             "inputs": totals.inputs(),
-            "pixels": pixels,
-            "classes": classes,
+            "pixels": totals.sums.get("pixels", 0),
+            "images_without_area": totals.sums.get("without_area", 0),
+            "classes": class_totals(self.label_map, totals.sums),
             "gone": run.notes["gone"],
             "config": run.config,
             "versions": run.versions,
@@ -128,8 +131,8 @@ class LabelWork:
                     done.append(outcome)
         images = pa.Table.from_pylist([d.image for d in done], schema=IMAGES_SCHEMA)
         areas = pa.Table.from_pylist([a for d in done for a in d.areas], schema=AREAS_SCHEMA)
-        output.add_table(part_path("images", output.run, shard), images)
-        output.add_table(part_path("areas", output.run, shard), areas)
+        output.add_table(part_path("images", output.run, shard), images, IMAGES_DICTIONARIES)
+        output.add_table(part_path("areas", output.run, shard), areas, AREAS_DICTIONARIES)
         output.add_sums(class_sums(done))
 
     def close(self) -> None:
@@ -139,25 +142,27 @@ class LabelWork:
 
     def _label(self, rows: Sequence[Mapping[str, Any]]) -> list[Labelled | RejectError]:
         outcomes: list[Labelled | RejectError | None] = []
-        read: list[tuple[int, str, Prepared]] = []
+        read: list[tuple[int, str, float | None, Prepared]] = []
         for index, row in enumerate(rows):
             try:
-                image, sha256, _ = read_image(row, self.config.limits, self.predictor.reading)
+                image, sha256, side = read_image(row, self.config.limits, self.predictor.reading)
                 prepared = self.predictor.prepare(image, row["image_uri"])
-                read.append((index, sha256, prepared))
+                side = row["ground_resolution"] or side or self.config.ground_resolution
+                read.append((index, sha256, side, prepared))
                 outcomes.append(None)
             except RejectError as error:
                 outcomes.append(error)
         bundle = self.predictor.bundle
-        predictions = self.predictor.predictions([prepared for _, _, prepared in read])
-        for (index, sha256, _), prediction in zip(read, predictions, strict=True):
+        predictions = self.predictor.predictions([prepared for *_, prepared in read])
+        for (index, sha256, side, _), prediction in zip(read, predictions, strict=True):
             outcomes[index] = labelled(
-                rows[index]["image_uri"],
+                rows[index],
                 sha256,
                 prediction,
                 self.config.mask_format,
                 bundle.label_map,
                 bundle.fingerprint,
+                side,
             )
         return [outcome for outcome in outcomes if outcome is not None]
 

@@ -30,6 +30,8 @@ class LabelImages(beam.PTransform):
         mask_format: `png`, `rle` or `none`.
         batch_size: Images the model sees at once; the last batch is padded.
         tta: Test-time augmentation, as for `segflow.load_bundle`.
+        ground_resolution: Side of a pixel in metres, for images that do not say it themselves (as
+            GeoTIFFs do); of images at their own size.
 
     Returns:
         Two collections: `labels` of dicts, a row of the `images` table each, with `areas`, the
@@ -41,6 +43,7 @@ class LabelImages(beam.PTransform):
     mask_format: MaskFormat = "png"
     batch_size: int = 8
     tta: Tta = "none"
+    ground_resolution: float | None = None
 
     def expand(self, paths: beam.PCollection[str]) -> Any:
         """Builds the graph."""
@@ -48,14 +51,24 @@ class LabelImages(beam.PTransform):
             min_batch_size=self.batch_size, max_batch_size=self.batch_size
         )
         return batches | "Segment" >> beam.ParDo(
-            _Segment(self.model, self.mask_format, self.batch_size, self.tta)
+            _Segment(
+                self.model, self.mask_format, self.batch_size, self.tta, self.ground_resolution
+            )
         ).with_outputs(REJECTS, main=LABELS)
 
 
 class _Segment(beam.DoFn):
-    def __init__(self, model: str, mask_format: MaskFormat, batch_size: int, tta: Tta) -> None:
+    def __init__(
+        self,
+        model: str,
+        mask_format: MaskFormat,
+        batch_size: int,
+        tta: Tta,
+        ground_resolution: float | None,
+    ) -> None:
         self._model, self._mask_format, self._batch_size = model, mask_format, batch_size
         self._tta: Tta = tta
+        self._ground_resolution = ground_resolution
         self._limits = DecodeLimits()
         self._predictor: Predictor | None = None
         self._accepted = Metrics.counter("segflow/label", "accepted")
@@ -79,24 +92,26 @@ class _Segment(beam.DoFn):
         read = []
         for path in paths:
             try:
-                address = {"image_uri": path}
-                image, sha256, _ = read_image(address, self._limits, predictor.reading)
-                read.append((path, sha256, predictor.prepare(image, path)))
+                address = {"key": path, "image_uri": path}
+                image, sha256, side = read_image(address, self._limits, predictor.reading)
+                side = side or self._ground_resolution
+                read.append((address, sha256, side, predictor.prepare(image, path)))
             except RejectError as error:
                 self._rejected.inc()
                 reject = {"key": path, "image_uri": path, "mask_uri": None}
                 reject |= {"code": str(error.code), "message": str(error)}
                 yield beam.pvalue.TaggedOutput(REJECTS, reject)
         bundle = predictor.bundle
-        predictions = predictor.predictions([prepared for _, _, prepared in read])
-        for (path, sha256, _), prediction in zip(read, predictions, strict=True):
+        predictions = predictor.predictions([prepared for *_, prepared in read])
+        for (address, sha256, side, _), prediction in zip(read, predictions, strict=True):
             self._accepted.inc()
             row = labelled(
-                path,
+                address,
                 sha256,
                 prediction,
                 self._mask_format,
                 bundle.label_map,
                 bundle.fingerprint,
+                side,
             )
             yield {**row.image, "areas": row.areas}

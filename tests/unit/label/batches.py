@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,12 +49,19 @@ class FakePredictor:
 
 def draw(path: Path, red: int = 1, size: tuple[int, int] = (2, 3)) -> Path:
     """A picture whose upper left pixel is of class 0 and all others of class `red`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(red, size))
+    return path
+
+
+def png(red: int = 1, size: tuple[int, int] = (2, 3)) -> bytes:
+    """The bytes of such a picture."""
     pixels = np.zeros((*size, 3), np.uint8)
     pixels[..., 0] = red
     pixels[0, 0] = 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-    return path
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
@@ -68,10 +75,11 @@ def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Labels:
-    """A labels folder `output` of the images in `images`."""
+    """A labels folder `output` of the images in `images`, and what planning told."""
 
     images: Path
     output: Path
+    told: list[str] = field(default_factory=list)
 
     def label(self, model: str = "model a", **changes: Any) -> Mapping[str, Any] | None:
         """Labels what is new; the commit record, None if nothing was."""
@@ -81,10 +89,17 @@ class Labels:
         return outcome and storage.read_json(self.output / f"runs/{outcome.run}.json")
 
     def launch(self, config: LabelConfig, model: str) -> Outcome | None:
-        """Plans and works off a run."""
+        """Plans and works off a run; what it tells goes to `told`."""
         recorded = config.recorded() | {"model_fingerprint": model}
         plan = LabelPlan(
-            recorded["images"], self.output, model, config.shard_size, recorded["limits"]
+            source=recorded["images"],
+            output=self.output,
+            model_fingerprint=model,
+            shard_size=config.shard_size,
+            limits=recorded["limits"],
+            root=recorded["root"],
+            detect_changes=config.detect_changes,
+            tell=self.told.append,
         )
         job = LabelJob(config, LABELS, model)
         console = Console(file=io.StringIO())
