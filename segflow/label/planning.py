@@ -9,11 +9,13 @@ import duckdb
 import pyarrow as pa
 
 from segflow import hashing, outputs, storage
+from segflow.data.config import DecodeLimits
 from segflow.data.listing import list_files
 from segflow.errors import RejectCode, UsageError
 from segflow.jobs.launch import Planned
 from segflow.jobs.plan import ROWS_AT_ONCE, PlanWriter, connect, write_listing
 from segflow.jobs.run import RUNS_FOLDER
+from segflow.label.giants import weighed
 
 _LISTING = pa.schema(
     {
@@ -86,7 +88,7 @@ class LabelPlan:
         with connect(folder / "spill") as connection:
             self._load_history(connection)
             new = connection.sql(_NEW, params={"listing": str(listing)})
-            batches = new.to_arrow_reader(ROWS_AT_ONCE)
+            batches = weighed(new.to_arrow_reader(ROWS_AT_ONCE), DecodeLimits(**self.limits))
             summary = PlanWriter(folder, lambda _: self.shard_size).write(batches)
             parameters = {"listing": str(listing), "source": self.source}
             gone = [row[0] for row in connection.execute(_GONE, parameters).fetchall()]

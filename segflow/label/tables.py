@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from segflow.data.mask_formats import MaskFormat, encode
+from segflow.data.mask_formats import StoredMask
 from segflow.label.prediction import Prediction
 from segflow.label_map import LabelMap
 
@@ -59,8 +58,8 @@ class Labelled:
 def labelled(
     uri: str,
     sha256: str,
+    mask: StoredMask,
     prediction: Prediction,
-    mask_format: MaskFormat,
     label_map: LabelMap,
     model_fingerprint: str,
 ) -> Labelled:
@@ -69,20 +68,19 @@ def labelled(
     Args:
         uri: As listed.
         sha256: Of the image file's bytes, in hex.
-        prediction: Of the image.
-        mask_format: How to store the mask.
+        mask: Of the image, as stored.
+        prediction: Of the image; its own mask is not looked at.
         label_map: The model's.
         model_fingerprint: The bundle's.
     """
-    mask = prediction.mask
-    counts = np.bincount(mask.ravel(), minlength=label_map.num_classes)
+    counts, (height, width) = mask.pixels, mask.size
     image = {
         "image_uri": uri,
         "image_sha256": sha256,
-        "height": mask.shape[0],
-        "width": mask.shape[1],
-        "mask": encode(mask, mask_format),
-        "mask_format": mask_format,
+        "height": height,
+        "width": width,
+        "mask": mask.data,
+        "mask_format": mask.format,
         "mean_confidence": prediction.confidence,
         "model_fingerprint": model_fingerprint,
     }
@@ -92,7 +90,7 @@ def labelled(
             "class_id": c.id,
             "class_name": c.name,
             "pixels": int(counts[c.id]),
-            "fraction": int(counts[c.id]) / mask.size,
+            "fraction": int(counts[c.id]) / (height * width),
             "area": None,
             "mean_confidence": _or_none(prediction.class_confidence[c.id]),
         }
