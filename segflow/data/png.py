@@ -80,7 +80,7 @@ def read_bands(data: bytes, rows: int) -> Iterator[NDArray[Any]]:
         Ids, uint8 or uint16 [rows, width].
 
     Raises:
-        ValueError: It is damaged, or another program's.
+        ValueError: It ends early, or is another program's.
     """
     width, height, bits = _HEADER.unpack_from(data, _HEADER_AT)[:3]
     line = 1 + width * bits // 8
@@ -110,7 +110,7 @@ def _inflated(data: bytes, most: int) -> Iterator[bytes]:
     """The uncompressed image data, at most so many bytes at once."""
     inflate = zlib.decompressobj()
     position = len(_SIGNATURE)
-    while position < len(data):
+    while position + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, position)
         rest = data[position + 8 : position + 8 + size] if kind == b"IDAT" else b""
         while rest:

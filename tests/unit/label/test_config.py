@@ -21,6 +21,7 @@ def _config(**changes: object) -> LabelConfig:
         ({"worker_threads": 0}, "--worker-threads must be 1 or more, found 0"),
         ({"shard_size": -1}, "--shard-size must be 1 or more, found -1"),
         ({"max_reject_fraction": 2}, "--max-reject-fraction must be 0 to 1, found 2"),
+        ({"window_overlap": 0.7}, "--window-overlap must be 0 to 0.5, found 0.7"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_name_of_its_flag(change, message):
@@ -34,6 +35,8 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_flag(change, message):
         {"images": "j"},
         {"mask_format": "rle"},
         {"tta": "flip"},
+        {"windows": "always"},
+        {"window_overlap": 0.5},
         {"batch_size": 1},
         {"shard_size": 1},
         {"limits": DecodeLimits(max_bytes=9)},

@@ -121,13 +121,13 @@ def test_bands_give_what_the_whole_in_memory_gives(case):
     for block in blocks:
         rows, columns = block.logits.shape[:2]
         seen[block.top : block.top + rows, block.left : block.left + columns] += 1
-    (ids, top), expected = (
-        np.concatenate(bands)
-        for bands in zip(*reduced_bands(iter(blocks), size, _best_and_largest), strict=True)
-    ), _in_memory(padded, forward, window, case["overlap"])[: size[0], : size[1]]
+    bands = reduced_bands(iter(blocks), size, _best_and_largest)
+    ids, top = (np.concatenate(parts) for parts in zip(*bands, strict=True))
+    whole = whole_logits(iter(blocks), target)[: size[0], : size[1]]
+    expected = _in_memory(padded, forward, window, case["overlap"])[: size[0], : size[1]]
 
     assert (seen == 1).all()
-    assert np.allclose(whole_logits(iter(blocks), target)[: size[0], : size[1]], expected, atol=1e-4)
+    assert np.allclose(whole, expected, atol=1e-4)
     assert ids.shape == top.shape == size
     assert np.allclose(top, expected.max(-1), atol=1e-4)
     clear = np.ptp(np.sort(expected)[..., -2:], axis=-1) > 1e-4
@@ -188,10 +188,10 @@ def test_no_step_is_larger_than_the_weights_explain(length, overlap):
     blended = _blended(np.zeros((length, length + 7, 3), np.uint8), forward, 3, window, overlap)
 
     steps = max(np.abs(np.diff(blended[..., 0], axis=axis)).max() for axis in (0, 1))
-    assert steps <= slope + span * 3 / shared + 1e-6
-    hard = _blended(np.zeros((length, length + 7, 3), np.uint8), forward, 3, window, 0)
-    seams = max(np.abs(np.diff(hard[..., 0], axis=axis)).max() for axis in (0, 1))
-    assert steps < seams / 2
+    most = slope + span * 3 / shared
+    assert steps <= most + 1e-6
+    hard = _blended(np.zeros((192, 192, 3), np.uint8), forward, 3, window, 0)[..., 0]
+    assert np.abs(np.diff(hard, axis=1)).max() > 3 * most
 
 
 def test_batches_are_full_whichever_rows_their_windows_lie_in():
@@ -216,7 +216,7 @@ def test_rows_are_asked_for_once_for_each_row_of_windows_and_from_top_to_bottom(
 
     blocks = Slider(WINDOW, 0.25, 2, _identity)(read, (26, 40))
 
-    assert [(b.top, b.left) for b in blocks] == [(y, x) for y in (0, 6, 12, 18) for x in (0, 9, 18, 28)]
+    assert [(b.top, b.left) for b in blocks] == [(y, x) for y in (0, 6, 12, 18) for x in range(0, 35, 7)]
     assert asked == [(0, 8), (6, 8), (12, 8), (18, 8)]
 
 
@@ -246,8 +246,8 @@ def test_bands_have_no_more_pixels_at_once_than_is_good(monkeypatch):
 
 def test_memory_grows_with_the_width_and_not_with_the_height():
     def peak(height: int, width: int) -> int:
-        rows = np.zeros((WINDOW[0], width, 3), np.uint8)
-        blocks = Slider(WINDOW, 0.25, 4, _identity)(lambda top, count: rows, (height, width))
+        rows = np.zeros((32, width, 3), np.uint8)
+        blocks = Slider((32, 48), 0.25, 4, _identity)(lambda top, count: rows, (height, width))
         tracemalloc.start()
         for _ in reduced_bands(blocks, (height, width), _best_and_largest):
             pass
@@ -255,7 +255,7 @@ def test_memory_grows_with_the_width_and_not_with_the_height():
         tracemalloc.stop()
         return found
 
-    low, high, wide = peak(200, 400), peak(1600, 400), peak(200, 1600)
+    low, high, wide = peak(200, 2000), peak(1600, 2000), peak(200, 8000)
 
-    assert high < 1.5 * low
+    assert high < 1.2 * low
     assert wide < 5 * low
