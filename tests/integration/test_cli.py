@@ -43,12 +43,14 @@ FLAGS = {
     "evaluate": {
         **dict.fromkeys(("model", "output"), REQUIRED),
         **{"dataset": "none", "split": "val", "images": "none", "masks": "none"},
+        **{"windows": "auto", "window-overlap": "0.25"},
         **{"max-reject-fraction": "0.05"},
         **SHARED,
     },
     "label": {
         **dict.fromkeys(("model", "images", "output"), REQUIRED),
         **{"mask-format": "png", "tta": "none", "shard-size": "256", "max-reject-fraction": "0.05"},
+        **{"windows": "auto", "window-overlap": "0.25"},
         **SHARED,
     },
     "ensemble": {

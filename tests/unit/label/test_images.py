@@ -1,15 +1,18 @@
 """Images above the caps among others: read by rows, or refused."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import rasterio
 
 from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import decode
+from segflow.jobs.plan import PlanWriter
 from segflow.jobs.run import Run
+from segflow.label import planning
+from segflow.label.windows import Windows
 from tests.drawn import rows_of
 from tests.unit.label.batches import FakePredictor, draw
 
@@ -54,7 +57,7 @@ def test_a_giant_is_labelled_by_rows_among_others(labels, mask_format):
 
 def test_without_windows_a_giant_is_too_large(labels, monkeypatch):
     _draw_giant(labels.images / "giant.tif")
-    monkeypatch.setattr(FakePredictor, "windows", FakePredictor.windows.__class__("never"))
+    monkeypatch.setattr(FakePredictor, "windows", Windows("never"))
 
     record = labels.label(limits=LIMITS, windows="never")
 
@@ -86,7 +89,8 @@ def test_a_giant_that_is_cut_off_is_unreadable(labels):
 
 
 def test_a_giant_has_a_shard_to_itself_if_it_is_large_enough(labels, monkeypatch):
-    monkeypatch.setattr("segflow.jobs.plan.PlanWriter.max_weight", 70_000)
+    small_shards = functools.partial(PlanWriter, max_weight=70_000)
+    monkeypatch.setattr(planning, "PlanWriter", small_shards)
     _draw_giant(labels.images / "giant.tif")
     for number in range(6):
         draw(labels.images / f"{number}.png")
@@ -97,4 +101,3 @@ def test_a_giant_has_a_shard_to_itself_if_it_is_large_enough(labels, monkeypatch
     shards = [{labels.name(r["image_uri"]) for r in run.rows(i)} for i in range(run.shard_count)]
     assert {"giant.tif"} in shards
     assert sum(map(len, shards)) == 7
-    assert pq.read_table(next(labels.output.glob("areas/*/*")), partitioning=None).num_rows

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from segflow.label import sliding
 from segflow.label.sliding import Block, Slider, padded_rows, reduced_bands, whole_logits
+from tests.blending import in_memory
 
 WINDOW = (8, 12)
 CLASSES = 3
@@ -52,51 +53,6 @@ def _blended(
     return whole_logits(slider(_rows_of(picture), picture.shape[:2]), picture.shape[:2])
 
 
-def _starts(length: int, window: int, overlap: float) -> list[int]:
-    """The fewest windows, evenly spread, none further from the next than the overlap allows."""
-    furthest = max(1, round(window * (1 - overlap)))
-    for count in itertools.count(1):
-        starts = [(length - window) * i // max(1, count - 1) for i in range(count)]
-        steps = [b - a for a, b in itertools.pairwise(starts)]
-        if starts[-1] == length - window and max(steps, default=0) <= furthest:
-            return starts
-    raise AssertionError
-
-
-def _weight(pixel: int, number: int, starts: list[int], window: int) -> float:
-    """How much a window's word counts for its pixel, next to 1 where no neighbour sees it."""
-    inside, weight = pixel + 0.5, 1.0
-    if number > 0:
-        shared = starts[number - 1] + window - starts[number]
-        weight = min(weight, inside / max(1, shared))
-    if number + 1 < len(starts):
-        shared = starts[number] + window - starts[number + 1]
-        weight = min(weight, (window - inside) / max(1, shared))
-    return weight
-
-
-def _in_memory(
-    picture: np.ndarray, forward: Forward, window: tuple[int, int], overlap: float
-) -> np.ndarray:
-    """The same by brute force: all windows at once, sums and weights of the whole picture."""
-    sides = [_starts(*side, overlap) for side in zip(picture.shape[:2], window, strict=True)]
-    weights = [
-        [[_weight(p, n, starts, length) for p in range(length)] for n in range(len(starts))]
-        for starts, length in zip(sides, window, strict=True)
-    ]
-    places = list(itertools.product(*(enumerate(starts) for starts in sides)))
-    windows = [picture[y : y + window[0], x : x + window[1]] for (_, y), (_, x) in places]
-    total = np.zeros((*picture.shape[:2], 1))
-    sums: np.ndarray | None = None
-    for ((i, y), (j, x)), logits in zip(places, forward(np.stack(windows)), strict=True):
-        sums = np.zeros((*picture.shape[:2], logits.shape[-1])) if sums is None else sums
-        weight = np.outer(weights[0][i], weights[1][j])[..., None]
-        sums[y : y + window[0], x : x + window[1]] += logits * weight
-        total[y : y + window[0], x : x + window[1]] += weight
-    assert sums is not None
-    return sums / total
-
-
 _cases = st.fixed_dictionaries(
     {
         "size": st.tuples(st.integers(1, 40), st.integers(1, 40)),
@@ -124,7 +80,7 @@ def test_bands_give_what_the_whole_in_memory_gives(case):
     bands = reduced_bands(iter(blocks), size, _best_and_largest)
     ids, top = (np.concatenate(parts) for parts in zip(*bands, strict=True))
     whole = whole_logits(iter(blocks), target)[: size[0], : size[1]]
-    expected = _in_memory(padded, forward, window, case["overlap"])[: size[0], : size[1]]
+    expected = in_memory(padded, forward, window, case["overlap"])[: size[0], : size[1]]
 
     assert (seen == 1).all()
     assert np.allclose(whole, expected, atol=1e-4)
