@@ -25,7 +25,10 @@ def in_memory(
         for length, size in zip(picture.shape[:2], window, strict=True)
     ]
     weights = [
-        [[_weight(pixel, number, starts, size) for pixel in range(size)] for number in range(len(starts))]
+        [
+            [_weight(pixel, number, starts, size) for pixel in range(size)]
+            for number in range(len(starts))
+        ]
         for starts, size in zip(sides, window, strict=True)
     ]
     sums, total = 0.0, np.zeros((*picture.shape[:2], 1), np.float32)

@@ -20,9 +20,7 @@ _SMALLEST = 1032  # pixels a byte at most, by deflate; what is packed tighter co
 _COLUMNS = ("weight", "image_uri", "image_bytes", "code")
 
 
-def weighed(
-    batches: Iterable[pa.RecordBatch], limits: DecodeLimits
-) -> Iterator[pa.RecordBatch]:
+def weighed(batches: Iterable[pa.RecordBatch], limits: DecodeLimits) -> Iterator[pa.RecordBatch]:
     """The rows of a plan, those of giants with what their pixels take, in bytes, as `weight`."""
 
     def weigh(row: Mapping[str, Any]) -> int:

@@ -43,7 +43,7 @@ class Labeller:
         outcomes: list[Labelled | RejectError | None] = []
         read: list[tuple[int, str, Prepared]] = []
         for index, row in enumerate(rows):
-            outcome = None
+            outcome: Labelled | RejectError | None = None
             try:
                 giant = self._giant(row)
                 if giant is not None:

@@ -296,4 +296,3 @@ def use_one_thread_per_batch(batches: int) -> None:
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(batches)
-

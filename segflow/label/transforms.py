@@ -12,7 +12,7 @@ from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import MaskFormat
 from segflow.errors import RejectError
 from segflow.label.images import Labeller
-from segflow.label.windows import Windows, WindowsMode
+from segflow.label.windows import WindowsMode
 from segflow.train.bundle import Tta
 
 LABELS, REJECTS = "labels", "rejects"
@@ -51,9 +51,9 @@ class LabelImages(beam.PTransform):
         )
         loading = {"path": self.model, "batch_size": self.batch_size, "tta": self.tta}
         loading |= {"windows": self.windows, "window_overlap": self.window_overlap}
-        return batches | "Segment" >> beam.ParDo(
-            _Segment(loading, self.mask_format)
-        ).with_outputs(REJECTS, main=LABELS)
+        return batches | "Segment" >> beam.ParDo(_Segment(loading, self.mask_format)).with_outputs(
+            REJECTS, main=LABELS
+        )
 
 
 class _Segment(beam.DoFn):

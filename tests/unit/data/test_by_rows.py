@@ -1,6 +1,7 @@
 """Images that are read by rows: each row decoded once, and nothing above the caps otherwise."""
 
 import hashlib
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -79,4 +80,4 @@ def test_each_row_is_decoded_once_with_all_that_is_stored_with_it(height, block,
         assert np.array_equal(rows(top, count), pixels[top : top + count])
 
     assert all(end % block == 0 or end == height for _, end in read)
-    assert all(end <= start for (_, end), (start, _) in zip(read, read[1:], strict=False))
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(read))

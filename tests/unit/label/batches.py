@@ -49,9 +49,7 @@ class FakePredictor:
         by_class = np.array([0.5, 0.75, np.nan])
         return (Prediction(image[..., 0], 0.625, by_class) for image in prepared)
 
-    def slide(
-        self, read: ReadRows, size: tuple[int, int], name: str, take: TakeRows
-    ) -> Prediction:
+    def slide(self, read: ReadRows, size: tuple[int, int], name: str, take: TakeRows) -> Prediction:
         """As `predictions`, of an image that is read by rows."""
         for top in range(0, size[0], 50):
             take(read(top, min(50, size[0] - top))[..., 0])

@@ -42,7 +42,7 @@ def test_a_giant_weighs_what_its_pixels_take(giant):
 
 def test_whatever_is_read_whole_or_not_at_all_weighs_its_bytes(giant, tmp_path):
     broken = tmp_path / "broken.tif"
-    broken.write_bytes(giant.read_bytes()[:500])
+    broken.write_bytes(giant.read_bytes()[:50])
     rows = [_row(broken), _row(giant, "outside_root")]
 
     assert _weights(*rows) == [row["weight"] for row in rows]

@@ -172,7 +172,9 @@ def test_rows_are_asked_for_once_for_each_row_of_windows_and_from_top_to_bottom(
 
     blocks = Slider(WINDOW, 0.25, 2, _identity)(read, (26, 40))
 
-    assert [(b.top, b.left) for b in blocks] == [(y, x) for y in (0, 6, 12, 18) for x in range(0, 35, 7)]
+    assert [(b.top, b.left) for b in blocks] == [
+        (y, x) for y in (0, 6, 12, 18) for x in range(0, 35, 7)
+    ]
     assert asked == [(0, 8), (6, 8), (12, 8), (18, 8)]
 
 
