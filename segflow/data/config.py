@@ -20,7 +20,7 @@ MaskResize = Literal["nearest", "majority"]
 Annotators = Literal["first", "majority"]
 
 # Pillow refuses to open anything larger, whatever the caller allows.
-_PILLOW_LIMIT = 2 * 89_478_485
+LARGEST_DECODED = 2 * 89_478_485
 _LARGEST_JPEG = 65_500  # pixels a side, by libjpeg
 
 
@@ -38,9 +38,9 @@ class DecodeLimits:
 
     def __post_init__(self) -> None:
         require_range("--limits.decode-seconds", self.decode_seconds, 0.001, 86_400)
-        if not 1 <= self.max_pixels <= _PILLOW_LIMIT:
+        if not 1 <= self.max_pixels <= LARGEST_DECODED:
             raise UsageError(
-                f"--limits.max-pixels must be 1 to {_PILLOW_LIMIT} (Pillow's own limit), "
+                f"--limits.max-pixels must be 1 to {LARGEST_DECODED} (Pillow's own limit), "
                 f"found {self.max_pixels}"
             )
         if self.max_bytes < 1:

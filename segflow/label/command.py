@@ -17,9 +17,13 @@ from segflow.label.current import current_sql
 from segflow.label.labelling import LIBRARIES, RECORDS_FOLDER, LabelJob
 from segflow.label.planning import LabelPlan, committed_records
 from segflow.label.reading import reading_of
+from segflow.label.windows import Windows
 from segflow.train.bundle import Bundle
 
 _TABLES = ("images", "areas", "rejects", RECORDS_FOLDER, "current.sql", "report.html")
+
+# What one model does in one way in one folder, and what older runs, which do not say, did.
+_WAYS = {"tta": "none", "ground_resolution": None, "windows": "auto", "window_overlap": 0.25}
 
 
 def label(
@@ -43,12 +47,13 @@ def label(
     console = console or progress.new_console()
     bundle = Bundle.load(config.model)
     reading_of(bundle)  # says what is missing before any work begins
+    Windows(config.windows, config.window_overlap).policy(bundle.resize)  # or what does not fit
     output = Path(config.output)
     require_free(output, _TABLES)
     require_outside(output, images=config.images)
     job = LabelJob(config, bundle.label_map, bundle.fingerprint)
     _require_mask_format(output, config.mask_format)
-    _require_same(output, config, bundle.fingerprint)
+    _require_same_way(output, config, bundle.fingerprint)
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
     plan = LabelPlan(
         source=recorded["images"],
@@ -79,16 +84,17 @@ def _require_mask_format(output: Path, mask_format: MaskFormat) -> None:
             )
 
 
-def _require_same(output: Path, config: LabelConfig, model_fingerprint: str) -> None:
+def _require_same_way(output: Path, config: LabelConfig, model_fingerprint: str) -> None:
     """Refuses to add to what the same model has labelled in another way."""
     for record in committed_records(output):
         if record["model"]["fingerprint"] != model_fingerprint:
             continue
-        for name, flag in (("tta", "--tta"), ("ground_resolution", "--ground-resolution")):
-            there, here = record["config"][name], getattr(config, name)
-            if there != here:
+        for name, default in _WAYS.items():
+            asked, there = getattr(config, name), record["config"].get(name, default)
+            if there != asked:
+                asked, there = ("none" if way is None else way for way in (asked, there))
                 raise UsageError(
-                    f"{flag} {here or 'none'}: this model has labelled into {output} with "
-                    f"{there or 'none'}, and an image is not labelled twice by one model; choose "
+                    f"--{name.replace('_', '-')} {asked}: this model has labelled into {output} "
+                    f"with {there}, and an image is not labelled twice by one model; choose "
                     "another --output"
                 )

@@ -7,6 +7,7 @@ from segflow import storage
 from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import MaskFormat
 from segflow.errors import UsageError
+from segflow.label.windows import Windows, WindowsMode
 from segflow.ranges import GROUND_RESOLUTION, require_range
 from segflow.train.bundle import Tta
 
@@ -39,6 +40,12 @@ class LabelConfig:
     tta: Tta = "none"
     """Test-time augmentation: flip averages over the image and its mirror image (twice the work);
     flip_scale also over both at 0.75 and 1.25 times their size (twelve times)."""
+    windows: WindowsMode = "auto"
+    """Windows that slide over images and are blended. auto: for a model trained on crops or tiles,
+    and for TIFFs above --limits, read by rows at their own scale; always: for all images, at their
+    own scale; never: images are only resized, and those above --limits are too_large."""
+    window_overlap: float = 0.25
+    """Share of a window that its neighbour sees, too, 0 to 0.5; 0 may leave seams."""
     batch_size: int = 8
     """Images the model sees at once; the last batch is padded."""
     worker_threads: int = 2
@@ -53,6 +60,7 @@ class LabelConfig:
         require_range("--max-reject-fraction", self.max_reject_fraction, 0, 1)
         if self.ground_resolution is not None:
             require_range("--ground-resolution", self.ground_resolution, *GROUND_RESOLUTION)
+        Windows(self.windows, self.window_overlap)  # says what is wrong with them
         for name in ("batch_size", "worker_threads", "shard_size"):
             if getattr(self, name) < 1:
                 flag = f"--{name.replace('_', '-')}"
@@ -66,6 +74,8 @@ class LabelConfig:
             "mask_format": self.mask_format,
             "ground_resolution": self.ground_resolution,
             "tta": self.tta,
+            "windows": self.windows,
+            "window_overlap": self.window_overlap,
             "batch_size": self.batch_size,
             "shard_size": self.shard_size,
             "limits": vars(self.limits),

@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from segflow import outputs, storage
 from segflow.data import contained, geotiff
-from segflow.data.pair import read_image
 from segflow.errors import RejectError
 from segflow.jobs.job import Job, Totals
 from segflow.jobs.output import ShardOutput
 from segflow.jobs.run import Run, Shard
 from segflow.label.config import LabelConfig
 from segflow.label.current import current_sql
+from segflow.label.images import Labeller
 from segflow.label.tables import (
     AREAS_DICTIONARIES,
     AREAS_SCHEMA,
@@ -25,12 +25,12 @@ from segflow.label.tables import (
     Labelled,
     class_sums,
     class_totals,
-    labelled,
 )
+from segflow.label.windows import Windows
 from segflow.label_map import LabelMap
 
 if TYPE_CHECKING:
-    from segflow.label.predictor import Predictor, Prepared
+    from segflow.label.predictor import Predictor
 
 RECORDS_FOLDER = "runs"
 
@@ -65,6 +65,7 @@ class LabelJob(Job):
             config.batch_size,
             config.worker_threads,
             config.tta,
+            Windows(config.windows, config.window_overlap),
         )
         return LabelWork(config, predictor)
 
@@ -106,7 +107,10 @@ class LabelJob(Job):
 
 @dataclass
 class LabelWork:
-    """Labels one shard after another; batches run side by side, each on one thread."""
+    """Labels one shard after another; batches run side by side, each on one thread.
+
+    A giant has a thread of its own, while others go on.
+    """
 
     config: LabelConfig
     predictor: "Predictor"
@@ -120,9 +124,15 @@ class LabelWork:
     ) -> None:
         """Writes the shard's tables; only encoded masks of a shard are in memory at once."""
         done: list[Labelled] = []
+        label = Labeller(
+            self.predictor,
+            self.config.mask_format,
+            self.config.limits,
+            self.config.ground_resolution,
+        )
         size = self.predictor.images_at_once
         batches = [rows[i : i + size] for i in range(0, len(rows), size)]
-        for batch, outcomes in zip(batches, self._pool.map(self._label, batches), strict=True):
+        for batch, outcomes in zip(batches, self._pool.map(label, batches), strict=True):
             for row, outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, RejectError):
                     output.reject(row, outcome)
@@ -139,32 +149,6 @@ class LabelWork:
         """Ends the threads and the decoder processes."""
         self._pool.shutdown()
         contained.close()
-
-    def _label(self, rows: Sequence[Mapping[str, Any]]) -> list[Labelled | RejectError]:
-        outcomes: list[Labelled | RejectError | None] = []
-        read: list[tuple[int, str, float | None, Prepared]] = []
-        for index, row in enumerate(rows):
-            try:
-                image, sha256, side = read_image(row, self.config.limits, self.predictor.reading)
-                prepared = self.predictor.prepare(image, row["image_uri"])
-                side = row["ground_resolution"] or side or self.config.ground_resolution
-                read.append((index, sha256, side, prepared))
-                outcomes.append(None)
-            except RejectError as error:
-                outcomes.append(error)
-        bundle = self.predictor.bundle
-        predictions = self.predictor.predictions([prepared for *_, prepared in read])
-        for (index, sha256, side, _), prediction in zip(read, predictions, strict=True):
-            outcomes[index] = labelled(
-                rows[index],
-                sha256,
-                prediction,
-                self.config.mask_format,
-                bundle.label_map,
-                bundle.fingerprint,
-                side,
-            )
-        return [outcome for outcome in outcomes if outcome is not None]
 
 
 def part_path(table: str, run: Run, shard: Shard) -> str:

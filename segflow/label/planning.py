@@ -9,12 +9,14 @@ import duckdb
 import pyarrow as pa
 
 from segflow import hashing, outputs
+from segflow.data.config import DecodeLimits
 from segflow.data.layouts import SourceFile
 from segflow.data.listing import storable
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
 from segflow.jobs.plan import ROWS_AT_ONCE, PlanWriter, connect, write_listing
 from segflow.label.config import ChangeDetection
+from segflow.label.giants import weighed
 from segflow.label.history import load_history, note_unchanged
 from segflow.label.sources import find_source
 
@@ -125,7 +127,8 @@ class LabelPlan:
             connection.execute(_REPEATED, parameters)
             if self.detect_changes == "hash":
                 self._note_unchanged(connection, listing)
-            batches = connection.sql(_NEW, params=parameters).to_arrow_reader(ROWS_AT_ONCE)
+            new = connection.sql(_NEW, params=parameters).to_arrow_reader(ROWS_AT_ONCE)
+            batches = weighed(new, DecodeLimits(**self.limits))
             summary = PlanWriter(folder, lambda _: self.shard_size).write(batches)
             found = connection.execute(_GONE, {**parameters, "source": self.source})
             gone = [row[0] for row in found.fetchall()]

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from segflow.data.mask_formats import MaskFormat, encode
+from segflow.data.mask_formats import StoredMask
 from segflow.label.prediction import Prediction
 from segflow.label_map import LabelMap
 
@@ -75,8 +74,8 @@ class Labelled:
 def labelled(
     row: Mapping[str, Any],
     sha256: str,
+    mask: StoredMask,
     prediction: Prediction,
-    mask_format: MaskFormat,
     label_map: LabelMap,
     model_fingerprint: str,
     ground_resolution: float | None = None,
@@ -86,23 +85,22 @@ def labelled(
     Args:
         row: Of the plan: where the image lies.
         sha256: Of the image file's bytes, in hex.
-        prediction: Of the image.
-        mask_format: How to store the mask.
+        mask: Of the image, as stored.
+        prediction: Of the image; its own mask is not looked at.
         label_map: The model's.
         model_fingerprint: The bundle's.
         ground_resolution: Side of a pixel in metres; None: unknown.
     """
-    mask = prediction.mask
+    counts, (height, width) = mask.pixels, mask.size
     pixel_area = None if ground_resolution is None else ground_resolution**2
-    counts = np.bincount(mask.ravel(), minlength=label_map.num_classes)
     image = {
         **{name: row.get(name) for name in ("image_uri", "image_part", "key", "group")},
         "image_sha256": sha256,
-        "height": mask.shape[0],
-        "width": mask.shape[1],
+        "height": height,
+        "width": width,
         "ground_resolution": ground_resolution,
-        "mask": encode(mask, mask_format),
-        "mask_format": mask_format,
+        "mask": mask.data,
+        "mask_format": mask.format,
         "mean_confidence": prediction.confidence,
         "model_fingerprint": model_fingerprint,
     }
@@ -112,7 +110,7 @@ def labelled(
             "class_id": c.id,
             "class_name": c.name,
             "pixels": int(counts[c.id]),
-            "fraction": int(counts[c.id]) / mask.size,
+            "fraction": int(counts[c.id]) / (height * width),
             "area": None if pixel_area is None else int(counts[c.id]) * pixel_area,
             "mean_confidence": _or_none(prediction.class_confidence[c.id]),
         }

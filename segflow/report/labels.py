@@ -178,7 +178,7 @@ def _largest_classes(opened: Tables, uris: Sequence[str]) -> dict[str, str]:
 def _card(row: Mapping[str, Any], shares: str, label_map: LabelMap) -> Card:
     uri, form = row["image_uri"], row["mask_format"]
     notes = [f"confidence {score(row['mean_confidence'])}", shares]
-    ids = None if row["mask"] is None else mask_formats.decode(row["mask"], form)
+    ids = None if row["mask"] is None else mask_formats.decode_to_show(row["mask"], form)
     if ids is None:
         notes.append("no mask was stored")
     alt = f"labels of {uri}"

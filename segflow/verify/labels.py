@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from segflow import outputs
-from segflow.data.mask_formats import decode
+from segflow.data.mask_formats import MaskFormat, bands
 from segflow.verify.files import count_problems, file_problems, input_problems, rows
 
 Row = Mapping[str, Any]
@@ -82,11 +82,10 @@ def _image_problems(row: Row, pixels: Mapping[int, int]) -> Iterator[str]:
         yield f"{row['image_uri']}: areas add up to {sum(pixels.values())}, not {size[0] * size[1]}"
     if row["mask"] is None:
         return
-    mask = decode(row["mask"], row["mask_format"])
-    ids, counts = np.unique(mask, return_counts=True)
-    if mask.shape != size:
-        yield f"{row['image_uri']}: the mask is {mask.shape}, the image {size}"
-    if dict(zip(ids.tolist(), counts.tolist(), strict=True)) != dict(pixels):
+    found, shape = _counted(row["mask"], row["mask_format"])
+    if shape != size:
+        yield f"{row['image_uri']}: the mask is {shape}, the image {size}"
+    if found != dict(pixels):
         yield f"{row['image_uri']}: the mask's pixels are not those in areas"
 
 
@@ -104,3 +103,14 @@ def _class_problems(entry: Mapping[str, Any], found: _Found) -> Iterator[str]:
     yield from count_problems(f"pixels {what}", pixels[entry["id"]], entry["pixels"])
     if entry["area"] is not None and not math.isclose(area, entry["area"], rel_tol=1e-9):
         yield f"area {what}: {area} m2 found, the record says {entry['area']}"
+
+
+def _counted(mask: bytes, mask_format: MaskFormat) -> tuple[dict[int, int], tuple[int, int]]:
+    """Pixels by class id, and the (height, width), of a stored mask."""
+    found: Counter[int] = Counter()
+    height = width = 0
+    for band in bands(mask, mask_format):
+        ids, counts = np.unique(band, return_counts=True)
+        found.update(dict(zip(ids.tolist(), counts.tolist(), strict=True)))
+        height, width = height + band.shape[0], band.shape[1]
+    return dict(found), (height, width)

@@ -43,6 +43,7 @@ FLAGS = {
     "evaluate": {
         **dict.fromkeys(("model", "output"), REQUIRED),
         **{"dataset": "none", "split": "val", "images": "none", "masks": "none"},
+        **{"windows": "auto", "window-overlap": "0.25"},
         **{"max-reject-fraction": "0.05"},
         **SHARED,
     },
@@ -50,6 +51,7 @@ FLAGS = {
         **dict.fromkeys(("model", "images", "output"), REQUIRED),
         **{"mask-format": "png", "tta": "none", "shard-size": "256", "max-reject-fraction": "0.05"},
         **{"root": "none", "ground-resolution": "none", "detect-changes": "time"},
+        **{"windows": "auto", "window-overlap": "0.25"},
         **SHARED,
     },
     "ensemble": {

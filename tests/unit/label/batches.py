@@ -23,6 +23,8 @@ from segflow.label.config import LabelConfig
 from segflow.label.labelling import LabelJob
 from segflow.label.planning import LabelPlan
 from segflow.label.prediction import Prediction
+from segflow.label.sliding import ReadRows, TakeRows
+from segflow.label.windows import AUTO
 from segflow.label_map import LabelClass, LabelMap
 
 LABELS = LabelMap((LabelClass(0, "sky"), LabelClass(1, "road"), LabelClass(2, "it's")))
@@ -33,6 +35,7 @@ class FakePredictor:
 
     images_at_once = 8
     reading = AS_SHOWN
+    windows = AUTO
 
     def __init__(self, fingerprint: str) -> None:
         self.bundle = SimpleNamespace(label_map=LABELS, fingerprint=fingerprint)
@@ -45,6 +48,13 @@ class FakePredictor:
         """One prediction for each image; class 2 has no pixel at the model's resolution."""
         by_class = np.array([0.5, 0.75, np.nan])
         return (Prediction(image[..., 0], 0.625, by_class) for image in prepared)
+
+    def slide(self, read: ReadRows, size: tuple[int, int], name: str, take: TakeRows) -> Prediction:
+        """As `predictions`, of an image that is read by rows."""
+        for top in range(0, size[0], 50):
+            take(read(top, min(50, size[0] - top))[..., 0])
+        by_class = np.array([0.5, 0.75, np.nan])
+        return Prediction(np.empty((0, size[1]), np.uint8), 0.625, by_class)
 
 
 def draw(path: Path, red: int = 1, size: tuple[int, int] = (2, 3)) -> Path:

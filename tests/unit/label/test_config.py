@@ -23,6 +23,7 @@ def _config(**changes: object) -> LabelConfig:
         ({"max_reject_fraction": 2}, "--max-reject-fraction must be 0 to 1, found 2"),
         ({"ground_resolution": 0}, "--ground-resolution must be 1e-09 to 1000000.0, found 0"),
         ({"ground_resolution": float("nan")}, "--ground-resolution must be 1e-09 to"),
+        ({"window_overlap": 0.7}, "--window-overlap must be 0 to 0.5, found 0.7"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_name_of_its_flag(change, message):
@@ -38,6 +39,8 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_flag(change, message):
         {"ground_resolution": 0.5},
         {"mask_format": "rle"},
         {"tta": "flip"},
+        {"windows": "always"},
+        {"window_overlap": 0.5},
         {"batch_size": 1},
         {"shard_size": 1},
         {"limits": DecodeLimits(max_bytes=9)},

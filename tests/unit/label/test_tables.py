@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from segflow.data.mask_formats import decode
+from segflow.data.mask_formats import decode, store
 from segflow.label.prediction import Prediction
 from segflow.label.tables import AREAS_SCHEMA, IMAGES_SCHEMA, Labelled, class_sums, labelled
 from tests.unit.label.batches import LABELS, draw
@@ -26,7 +26,8 @@ def _labelled(
     mask: np.ndarray, mask_format: str = "png", ground_resolution: float | None = None
 ) -> Labelled:
     prediction = Prediction(mask, 0.5, CONFIDENCE)
-    return labelled(ROW, "f" * 64, prediction, mask_format, LABELS, "m" * 64, ground_resolution)
+    stored = store(mask, LABELS.num_classes, mask_format)
+    return labelled(ROW, "f" * 64, stored, prediction, LABELS, "m" * 64, ground_resolution)
 
 
 @given(_mask)
