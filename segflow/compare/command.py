@@ -1,7 +1,7 @@
 """`segflow compare` from config to its files, but for the command line."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 

@@ -95,11 +95,14 @@ class Labelled:
         """Whether `current.sql` shows this row."""
         if self.table != "images":
             return False
-        with storage.scratch_folder() as scratch, connect(scratch) as connection:
-            with current_views(connection, self.folder):
-                row = connection.execute(
-                    "SELECT run FROM current_images WHERE image_uri = $uri", {"uri": self.uri}
-                ).fetchone()
+        with (
+            storage.scratch_folder() as scratch,
+            connect(scratch) as connection,
+            current_views(connection, self.folder),
+        ):
+            row = connection.execute(
+                "SELECT run FROM current_images WHERE image_uri = $uri", {"uri": self.uri}
+            ).fetchone()
         return row == (self.record["run"],)
 
 

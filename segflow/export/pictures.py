@@ -66,13 +66,12 @@ def _unpack(uri: str, part: str, target: Path) -> None:
 
 def _copy(source: str, target: Path) -> None:
     try:
-        file = Path(source).open("rb")
+        shutil.copyfile(source, target)
     except OSError as error:
-        if error.errno not in PERMANENT_ERRORS:
+        # Of the image; a target that cannot be written concerns all.
+        if error.errno not in PERMANENT_ERRORS or error.filename != source:
             raise
         raise RejectError(RejectCode.UNREADABLE, f"cannot be opened: {error.strerror}") from error
-    with file, target.open("xb") as copy:
-        shutil.copyfileobj(file, copy, 1 << 20)
 
 
 def _link(source: str, target: Path) -> None:

@@ -130,7 +130,10 @@ class Row:
 
 
 def choose(
-    connection: duckdb.DuckDBPyConnection, selection: Selection, images_from: str | None, spill: Path
+    connection: duckdb.DuckDBPyConnection,
+    selection: Selection,
+    images_from: str | None,
+    spill: Path,
 ) -> int:
     """Numbers and names the images that are exported.
 
@@ -168,7 +171,9 @@ def stream(connection: duckdb.DuckDBPyConnection) -> Iterator[list[Row]]:
     Raises:
         JobError: A part file is damaged.
     """
-    chosen = connection.sql("SELECT * FROM named ORDER BY part, place").to_arrow_reader(ROWS_AT_ONCE)
+    chosen = connection.sql("SELECT * FROM named ORDER BY part, place").to_arrow_reader(
+        ROWS_AT_ONCE
+    )
     rows: list[Row] = []
     pixels = 0
     for row in _with_masks(row for batch in chosen for row in batch.to_pylist()):
@@ -225,9 +230,8 @@ def _keep_listed(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _count(connection: duckdb.DuckDBPyConnection) -> int:
-    row = connection.execute("SELECT count(*) FROM named").fetchone()
-    assert row is not None
-    return int(row[0])
+    ((count,),) = connection.execute("SELECT count(*) FROM named").fetchall()
+    return int(count)
 
 
 def _with_masks(chosen: Iterator[Mapping[str, Any]]) -> Iterator[Row]:
@@ -249,6 +253,4 @@ def _stored(file: pq.ParquetFile) -> Iterator[Mapping[str, Any]]:
 
 
 def _row(named: Mapping[str, Any], stored: Mapping[str, Any]) -> Row:
-    return Row(
-        named["id"], named["name"], named["image_uri"], named["run"], named["part"], stored
-    )
+    return Row(named["id"], named["name"], named["image_uri"], named["run"], named["part"], stored)

@@ -58,9 +58,7 @@ def _flags(form: str, tree: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("form", ["png", "coco", "voc", "cvat"])
-def test_label_export_ingest_gives_the_same_ids(
-    labels, drawn, tmp_path, capfd, monkeypatch, form
-):
+def test_label_export_ingest_gives_the_same_ids(labels, drawn, tmp_path, capfd, monkeypatch, form):
     monkeypatch.undo()  # from here on Beam works
     tree, output = tmp_path / "tree", tmp_path / "dataset"
     _export(labels, form, tree)
@@ -97,4 +95,3 @@ def test_a_corrected_mask_comes_back_corrected(labels, drawn, tmp_path, capfd, m
     (row,) = [row for row in rows_of(output, "index") if row["key"] == first["key"]]
     counts = np.bincount(corrected.ravel(), minlength=3)
     assert row["class_pixels"] == counts.tolist()
-

@@ -45,7 +45,7 @@ def test_classes_come_back_from_labelmap_txt(tmp_path):
 @pytest.mark.parametrize("name", ["a:b", "#1", "two\nlines", "a\u2028b"])
 def test_a_name_that_labelmap_txt_cannot_hold_is_refused(name):
     label_map = LabelMap((LabelClass(0, name),))
-    with pytest.raises(UsageError, match="cannot be written to labelmap.txt"):
+    with pytest.raises(UsageError, match="cannot be written to labelmap"):
         labelmap_txt(label_map, distinct_colors(label_map), "--format cvat")
 
 

@@ -53,8 +53,8 @@ def drawn(labels: Labels, monkeypatch: pytest.MonkeyPatch) -> Drawn:
     return found
 
 
-def _export(labels: Labels, form: str, output: Path, **options: Any) -> Mapping[str, Any]:
-    options = {"labels": str(labels.output), "format": form, "output": str(output), **options}
+def _export(made: Labels, form: str, output: Path, **options: Any) -> Mapping[str, Any]:
+    options = {"labels": str(made.output), "format": form, "output": str(output), **options}
     return export(ExportConfig(**options), QUIET)
 
 
@@ -181,7 +181,14 @@ def test_what_holds_now_is_exported_or_what_one_run_wrote(labels, drawn, tmp_pat
 def test_hostile_names_stay_inside_and_apart(labels, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "sync", lambda: None)
     names = ["x/a.png", "x/a.bmp", "X/A.gif", "a b.png", "a\nb.png", "..png", "a.png/a.png", "a"]
-    names += ["-a.png", "é.png", "e\u0301.png", "%2e%2e.png", "s" * 240 + ".png", "s" * 239 + ".png"]
+    names += [
+        "-a.png",
+        "é.png",
+        "e\u0301.png",
+        "%2e%2e.png",
+        "s" * 240 + ".png",
+        "s" * 239 + ".png",
+    ]
     drawn = {}
     for number, name in enumerate(names):
         path = labels.images / name
@@ -358,7 +365,7 @@ def test_a_damaged_mask_costs_one_line_and_leaves_nothing(labels, drawn, tmp_pat
     masks = pa.array([b"\x89PNG broken"] * len(table), pa.binary())
     index = table.column_names.index("mask")
     pq.write_table(table.set_column(index, table.schema.field("mask"), masks), part)
-    with pytest.raises(JobError, match="its mask in .* is damaged"):
+    with pytest.raises(JobError, match=r"its mask in .* is damaged"):
         _export(labels, "png", tmp_path / "out")
     part.write_bytes(b"PAR1 broken")
     with pytest.raises((JobError, UsageError)):
