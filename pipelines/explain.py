@@ -10,7 +10,7 @@ from segflow.explain.config import ExplainConfig
 
 _INLINE = ("config", "versions", "training", "architecture", "inputs", "examples")
 _IN_JSON_ALONE = ("label_map",)
-_NOTHING = (None, [], {})
+_NOTHING: tuple[Any, ...] = (None, [], {})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

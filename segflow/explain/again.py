@@ -47,7 +47,8 @@ def label_again(found: Labelled, model_path: str | None) -> dict[str, Any]:
             made = _labelled(found, path, scratch)
     except (JobError, UsageError) as error:
         return _cannot(str(error))
-    stored = {"images": [], "rejects": [], "areas": found.areas, found.table: [found.row]}
+    stored: dict[str, Sequence[Mapping[str, Any]]] = {"images": [], "rejects": []}
+    stored |= {"areas": found.areas, found.table: [found.row]}
     changes = [
         change
         for table, rows in stored.items()

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from segflow import __version__, hashing, storage
 from segflow.data.listing import require_outside
-from segflow.errors import JobError, RejectError
+from segflow.errors import JobError, RejectError, UsageError
 from segflow.export import trees
 from segflow.export.classes import LABEL_MAP
 from segflow.export.coco import Coco
@@ -72,10 +72,9 @@ def export(config: ExportConfig, console: Console | None = None) -> Mapping[str,
         JobError: A stored mask is damaged, or all images are gone that were to be copied.
     """
     console = console or progress.new_console()
-    if config.images_from is not None:
-        list_table(Path(config.images_from))  # says what is wrong with it before any work begins
     selection = Selection.find(config.labels, config.run)
     selection.require_masks("to export")
+    wanted = _wanted(config, selection)
     output = Path(config.output)
     for record in selection.records:
         require_outside(output, images=str(record["config"]["images"]))
@@ -83,22 +82,43 @@ def export(config: ExportConfig, console: Console | None = None) -> Mapping[str,
         require_free(output, _OWN, _WORK)
     with lock(output, _WORK):
         if (output / RECORD).is_file():
-            refuse_other_output(output, RECORD, _recorded(config, selection))
+            refuse_other_output(output, RECORD, _recorded(config, selection, wanted))
             console.print(f"{output}: complete already, nothing left to do")
         else:
             with _work_folder(output / _WORK) as work:
-                _Export(config, selection, work, console)(output)
+                _Export(config, selection, wanted, work, console)(output)
         return dict(storage.read_json(output / RECORD))
 
 
-def _recorded(config: ExportConfig, selection: Selection) -> dict[str, Any]:
+def _wanted(config: ExportConfig, selection: Selection) -> Path | None:
+    """The list of the images that are wanted; None: all.
+
+    Raises:
+        UsageError: There is no such list.
+    """
+    if config.images_from is not None:
+        list_table(Path(config.images_from))  # says what is wrong with it before any work begins
+        return Path(config.images_from)
+    if not config.review_only:
+        return None
+    runs = [record["run"] for record in reversed(selection.records)]
+    lists = [selection.folder / "review" / f"run={run}" / "review.csv" for run in runs]
+    if found := next(filter(Path.is_file, lists), None):
+        return found
+    raise UsageError(
+        f"--review-only: {selection.folder} holds no review list (review/run=…/review.csv); name "
+        "images with --images-from"
+    )
+
+
+def _recorded(config: ExportConfig, selection: Selection, wanted: Path | None) -> dict[str, Any]:
     """What decides what is written."""
     return {
         "labels": storage.absolute(selection.folder),
         "runs": [record["run"] for record in selection.records],
         "is_run": selection.is_run,
         "format": config.format,
-        "images_from": config.images_from and hashing.sha256_file(config.images_from),
+        "images_from": wanted and hashing.sha256_file(wanted),
         "placing": config.placing,
         "color_masks": config.color_masks,
     }
@@ -123,6 +143,7 @@ class _Export:
 
     config: ExportConfig
     selection: Selection
+    wanted: Path | None
     work: Path
     console: Console
     left_out: Counter[str] = field(default_factory=Counter)
@@ -134,9 +155,7 @@ class _Export:
     def __call__(self, output: Path) -> None:
         writer = self._writer(self.selection.label_map)
         with connect(self.work / "spill") as connection:
-            images = choose(
-                connection, self.selection, self.config.images_from, self.work / "spill"
-            )
+            images = choose(connection, self.selection, self.wanted, self.work / "spill")
             batches = progress.counted(stream(connection), images, "export", self.console)
             for rows in self._written(batches, writer):
                 writer.add(rows)
@@ -203,7 +222,7 @@ class _Export:
             "images": images,
             "left_out": dict(sorted(self.left_out.items())),
             "model": newest["model"]["fingerprint"],
-            "config": _recorded(self.config, self.selection),
+            "config": _recorded(self.config, self.selection, self.wanted),
             "versions": {"segflow": __version__},
         }
         storage.put(output / RECORD, storage.to_json(record))

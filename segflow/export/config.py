@@ -28,6 +28,8 @@ class ExportConfig:
     images_from: Annotated[str | None, tyro.conf.arg(metavar="LIST")] = None
     """Export only images that a list names: CSV, JSONL or Parquet with a column image_uri or
     image; none: all."""
+    review_only: bool = False
+    """Export only the images of the newest review list that segflow label has left."""
     copy_images: bool = False
     """Copy the images, too; one that is gone or has changed since is left out, and that is said."""
     link_images: bool = False
@@ -36,6 +38,8 @@ class ExportConfig:
     """png: write the masks in the classes' colours, too, to look at."""
 
     def __post_init__(self) -> None:
+        if self.review_only and self.images_from is not None:
+            raise UsageError("--review-only is a list of its own; leave out --images-from")
         if self.copy_images and self.link_images:
             raise UsageError("--copy-images and --link-images exclude each other; choose one")
         if self.color_masks and self.format != "png":

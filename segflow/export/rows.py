@@ -132,7 +132,7 @@ class Row:
 def choose(
     connection: duckdb.DuckDBPyConnection,
     selection: Selection,
-    images_from: str | None,
+    wanted: Path | None,
     spill: Path,
 ) -> int:
     """Numbers and names the images that are exported.
@@ -140,7 +140,7 @@ def choose(
     Args:
         connection: Gets the table `named`, which `stream` reads.
         selection: The labels.
-        images_from: A list of images; None: all.
+        wanted: A list of images; None: all.
         spill: Folder for a passing file.
 
     Returns:
@@ -159,8 +159,8 @@ def choose(
     images = _count(connection)
     if not images:
         raise UsageError(f"{selection.address}: no image is labelled in it")
-    if images_from is not None:
-        _keep_listed(connection, Path(images_from))
+    if wanted is not None:
+        _keep_listed(connection, wanted)
         images = _count(connection)
     return images
 
@@ -202,7 +202,7 @@ def list_table(path: Path) -> str:
     table = _TABLES.get(path.suffix.lower())
     if table is None or not path.is_file():
         raise UsageError(
-            f"--images-from {path}: expected a file, LIST.csv, .jsonl or .parquet with a column "
+            f"{path}: expected a file, LIST.csv, .jsonl or .parquet with a column "
             "image_uri or image"
         )
     return table.format(path=sql_path(path))
@@ -216,17 +216,16 @@ def _keep_listed(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         column = next((name for name in ("image_uri", "image") if name in names), None)
         if column is None:
             raise UsageError(
-                f"--images-from {path}: expected a column image_uri or image, found "
-                f"{', '.join(names)}"
+                f"{path}: expected a column image_uri or image, found {', '.join(names)}"
             )
         folder = "'" + str(path.absolute().parent).replace("'", "''") + "'"
         connection.execute(_WANTED.format(column=column, table=table, folder=folder))
     except duckdb.Error as error:
         reason = str(error).partition("\n")[0]
-        raise UsageError(f"--images-from {path}: cannot be read: {reason}") from error
+        raise UsageError(f"{path}: cannot be read: {reason}") from error
     connection.execute("DELETE FROM named WHERE image_uri NOT IN (SELECT image_uri FROM wanted)")
     if not _count(connection):
-        raise UsageError(f"--images-from {path}: names no image that is labelled here")
+        raise UsageError(f"{path}: names no image that is labelled here")
 
 
 def _count(connection: duckdb.DuckDBPyConnection) -> int:

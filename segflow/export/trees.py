@@ -22,7 +22,7 @@ from segflow.export.classes import (
     labelmap_txt,
 )
 from segflow.export.rows import Row
-from segflow.label_map import RGB, LabelMap
+from segflow.label_map import RGB, VOC_VOID, LabelMap
 
 MANIFEST = "manifest.jsonl"
 
@@ -147,7 +147,7 @@ def _painter(colors: Sequence[RGB]) -> Encode:
 
 def _palette_encoder(colors: Sequence[RGB]) -> Encode:
     palette = [value for color in colors for value in color]
-    palette += [0] * (3 * _VOC_VOID_ID - len(palette)) + list(voc.VOC_VOID)
+    palette += [0] * (3 * _VOC_VOID_ID - len(palette)) + list(VOC_VOID)
 
     def encode(ids: NDArray[Any]) -> bytes:
         image = Image.fromarray(ids.astype(np.uint8))

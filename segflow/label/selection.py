@@ -127,13 +127,15 @@ def parts_sql(parts: Sequence[Path]) -> str:
     """What stands behind FROM to read part files, at least one.
 
     Columns that only some of them have are null in the others; `filename` and `file_row_number`
-    say where a row lies.
+    say where a row lies. Of labels, `run` is a column, too.
     """
     quoted = ", ".join(sql_path(part) for part in parts)
+    # Hive partitioning would read columns out of any folder above that is called a=b.
     options = "union_by_name = true, filename = true, file_row_number = true"
-    if parts[0].parent.name.startswith("run="):
-        options += ", hive_partitioning = true, hive_types = {run: 'VARCHAR'}"
-    return f"read_parquet([{quoted}], {options})"
+    table = f"read_parquet([{quoted}], {options}, hive_partitioning = false)"
+    if not parts[0].parent.name.startswith("run="):
+        return table
+    return f"(SELECT *, regexp_extract(filename, 'run=([^/]*)/[^/]*$', 1) AS run FROM {table})"
 
 
 def sql_path(path: Path | str) -> str:

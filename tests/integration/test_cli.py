@@ -60,8 +60,8 @@ FLAGS = {
     "compare": {"output": "none", "max-change": "1.0", **SHARED},
     "export": {
         **dict.fromkeys(("format", "output"), REQUIRED),
-        **{"run": "none", "images-from": "none", "copy-images": "False"},
-        **{"link-images": "False", "color-masks": "False"},
+        **{"run": "none", "images-from": "none", "review-only": "False"},
+        **{"copy-images": "False", "link-images": "False", "color-masks": "False"},
         **SHARED,
     },
     "explain": {

@@ -270,6 +270,21 @@ def test_a_list_chooses_and_changes_no_name(labels, drawn, tmp_path, suffix):
     assert some.items() <= every.items()
 
 
+def test_the_newest_review_list_chooses(labels, drawn, tmp_path):
+    first = labels.label()
+    _save(labels.images / "new.png", drawn["a.png"])
+    second = labels.label()
+    with pytest.raises(UsageError, match="holds no review list"):
+        _export(labels, "coco", tmp_path / "out", review_only=True)
+
+    for record, name in ((first, "a.png"), (second, "new.png")):
+        path = labels.output / "review" / f"run={record['run']}" / "review.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text(f'rank,image_uri,reason\n1,{labels.images / name},"odd, and dark"\n')
+        _export(labels, "coco", tmp_path / name, review_only=True)
+        assert set(_ids(tmp_path / name)) == {name}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -380,5 +395,7 @@ def test_options_that_exclude_each_other():
     base = {"labels": "l", "output": "o"}
     with pytest.raises(UsageError, match="--copy-images and --link-images exclude each other"):
         ExportConfig(**base, format="png", copy_images=True, link_images=True)
+    with pytest.raises(UsageError, match="--review-only is a list of its own"):
+        ExportConfig(**base, format="png", review_only=True, images_from="list.csv")
     with pytest.raises(UsageError, match="--color-masks is for --format png, found voc"):
         ExportConfig(**base, format="voc", color_masks=True)
