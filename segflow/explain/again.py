@@ -13,7 +13,7 @@ from segflow.data.remake import Remade, remake
 from segflow.dataset import Dataset
 from segflow.errors import JobError, RejectCode, RejectError, UsageError
 from segflow.explain.differences import changed_pixels, differences
-from segflow.explain.labels import Labelled
+from segflow.explain.labels import LabelRow
 from segflow.explain.sources import SAME
 from segflow.explain.tables import find_rows, shown
 from segflow.explain.versions import other_versions
@@ -27,7 +27,7 @@ _ONE = Shard(0, "all", 0, 1)
 _KEYS = {"images": None, "areas": "class_id", "rejects": None}
 
 
-def label_again(found: Labelled, model_path: str | None) -> dict[str, Any]:
+def label_again(found: LabelRow, model_path: str | None) -> dict[str, Any]:
     """Labels an image once more, with the same bundle and settings, in this process.
 
     Args:
@@ -74,7 +74,7 @@ def example_again(dataset: Dataset, key: str, variant: int) -> dict[str, Any]:
     return _outcome(changes, dataset.record.get("versions") or {})
 
 
-def _labelled(found: Labelled, model_path: str, folder: Path) -> dict[str, list[dict[str, Any]]]:
+def _labelled(found: LabelRow, model_path: str, folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The rows of each table that the job makes of the image, as the job writes them."""
     record, model = found.record, found.record["model"]
     config = _config(record["config"], model_path, str(folder))
@@ -119,7 +119,7 @@ def _run(record: Mapping[str, Any], folder: Path) -> Run:
     )
 
 
-def _planned(found: Labelled) -> Mapping[str, Any]:
+def _planned(found: LabelRow) -> Mapping[str, Any]:
     """The row of the plan by which the image was labelled.
 
     What its size and time of modification were does not matter: its hash has been compared.

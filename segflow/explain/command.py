@@ -10,7 +10,7 @@ from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.explain.again import example_again, label_again
 from segflow.explain.config import ExplainConfig
-from segflow.explain.labels import Labelled, run_facts
+from segflow.explain.labels import LabelRow, run_facts
 from segflow.explain.models import dataset, described_dataset, described_model, model
 from segflow.explain.sources import source
 from segflow.explain.tables import find_rows, shown
@@ -41,7 +41,8 @@ def explain(config: ExplainConfig) -> dict[str, Any]:
 
 
 def _labels(config: ExplainConfig, folder: Path) -> dict[str, Any]:
-    found = Labelled(folder, _given("--image URI", config.image, folder, "labels"), config.run)
+    uri = _given("--image URI", config.image, folder, "labels")
+    found = LabelRow.find(folder, uri, config.run)
     lineage = found.lineage(config.model)
     return lineage | ({"again": label_again(found, config.model)} if config.again else {})
 

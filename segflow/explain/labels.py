@@ -1,6 +1,7 @@
 """Where the labels of an image come from."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,29 @@ from segflow.label.selection import current_views, table_parts
 Row = Mapping[str, Any]
 
 
-class Labelled:
-    """An image in a folder of labels, as one run left it.
+@dataclass(frozen=True)
+class LabelRow:
+    """The row of an image in a folder of labels, as one run left it.
 
     Attributes:
         folder: The labels.
         record: The run's.
-        table: `images`, or `rejects` where the run refused it.
+        table: `images`, or `rejects` where the run refused the image.
         row: Of that table.
-        areas: Its rows of the table `areas`.
-        runs: All committed runs that dealt with it, oldest first.
+        areas: The image's rows of the table `areas`.
+        runs: All committed runs that dealt with the image, oldest first.
     """
 
-    def __init__(self, folder: Path, uri: str, run: str | None) -> None:
-        """Finds the rows.
+    folder: Path
+    record: Mapping[str, Any]
+    table: str
+    row: Row
+    areas: Sequence[Row]
+    runs: Sequence[str]
+
+    @classmethod
+    def find(cls, folder: Path, uri: str, run: str | None) -> "LabelRow":
+        """Finds the row of an image.
 
         Args:
             folder: Of labels.
@@ -39,7 +49,6 @@ class Labelled:
         Raises:
             UsageError: No committed run, or not this one, dealt with the image.
         """
-        self.folder = folder
         records = outputs.read_records(folder, outputs.LABELS)
         by_run = _by_run(folder, records, uri) or _by_run(folder, records, storage.absolute(uri))
         if not by_run:
@@ -47,16 +56,16 @@ class Labelled:
                 f"--image {uri}: no committed run in {folder} dealt with it; give the address as "
                 "in the column image_uri"
             )
-        self.runs = sorted(by_run)
+        runs = sorted(by_run)
         if run is not None and run not in by_run:
             raise UsageError(
-                f"--run {run}: did not deal with {uri}; the runs that did: {', '.join(self.runs)}"
+                f"--run {run}: did not deal with {uri}; the runs that did: {', '.join(runs)}"
             )
-        chosen = run or self.runs[-1]
-        self.table, self.row = by_run[chosen]
-        self.record = next(record for record in records if record["run"] == chosen)
-        areas = table_parts(folder, [self.record], "areas")
-        self.areas = find_rows(areas, "image_uri", self.uri)
+        chosen = run or runs[-1]
+        table, row = by_run[chosen]
+        record = next(record for record in records if record["run"] == chosen)
+        areas = find_rows(table_parts(folder, [record], "areas"), "image_uri", row["image_uri"])
+        return cls(folder, record, table, row, areas, runs)
 
     @property
     def uri(self) -> str:

@@ -226,3 +226,14 @@ def test_without_the_plan_the_row_is_made_again_all_the_same(labels):
     for path in Path(labels.output).glob("_runs/*/plan/*"):
         path.unlink()
     assert _explain(labels, "a.png", again=True)["again"] == {"equal": True}
+
+
+def test_folders_that_are_called_like_columns_add_none(labels, tmp_path):
+    draw(labels.images / "a.png")
+    odd = Labels(labels.images, tmp_path / "date=2026" / "run=x" / "labels")
+    record = odd.label()
+
+    row = _explain(odd, "a.png", again=True)["row"]
+
+    assert row["run"] == record["run"]
+    assert "date" not in row
