@@ -100,7 +100,7 @@ def image_changes(
     """The rows of `SCHEMA`, some at a time, in no order.
 
     Args:
-        connection: With `a`, `b`, `a_masks` and `b_masks`, as `Side.load` makes them.
+        connection: With `a`, `b`, `a_masks` and `b_masks`, as `Selection.load` makes them.
         num_classes: Number of classes n.
 
     Raises:

@@ -109,7 +109,7 @@ class ExampleConfig(ReadingConfig):
             UsageError: One is not sound.
         """
         named = {f.name: f.type for f in fields(ExampleConfig) if f.name in config}
-        return ExampleConfig(**{name: _restored(t, config[name]) for name, t in named.items()})
+        return ExampleConfig(**{name: restored(t, config[name]) for name, t in named.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,10 +210,10 @@ class IngestConfig(ExampleConfig, SplitsConfig, PlacesConfig):
         return config
 
 
-def _restored(kind: Any, value: Any) -> Any:
+def restored(kind: Any, value: Any) -> Any:
     """A setting as it was before JSON: sections are dataclasses, lists tuples."""
     if isinstance(kind, type) and is_dataclass(kind):
-        return kind(**{name: _restored(None, part) for name, part in value.items()})
+        return kind(**{name: restored(None, part) for name, part in value.items()})
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -61,6 +61,17 @@ FLAGS = {
     },
     "report": {"output": "none", **SHARED},
     "compare": {"output": "none", "max-change": "1.0", **SHARED},
+    "export": {
+        **dict.fromkeys(("format", "output"), REQUIRED),
+        **{"run": "none", "images-from": "none", "review-only": "False"},
+        **{"copy-images": "False", "link-images": "False", "color-masks": "False"},
+        **SHARED,
+    },
+    "explain": {
+        **{"image": "none", "run": "none", "key": "none", "variant": "0", "again": "False"},
+        **{"model": "none", "json": "False"},
+        **SHARED,
+    },
     "verify": SHARED,
     "example": {**dict.fromkeys(("key", "output"), REQUIRED), "variant": "0", **SHARED},
     "demo": {"output": "./demo", **SHARED},
