@@ -113,3 +113,19 @@ def test_evaluate_scores_a_pack_and_its_report_shows_the_pictures(tmp_path, capf
     page = (tmp_path / "out" / "report.html").read_text()
     assert "data:image" in page
     assert "the scores above still hold" not in page
+
+
+def test_label_finds_the_images_of_a_pack_and_leaves_its_masks_alone(tmp_path, capfd):
+    _write_tar(tmp_path)
+    model = write_bundle(tmp_path / "model", LABELS)
+    flags = [f"--model={model}", f"--images={tmp_path / 'train-0.tar'}", "--ground-resolution=0.5"]
+
+    ran = run_here(capfd, "label", *flags, f"--output={tmp_path / 'out'}")
+
+    assert (ran.code, ran.errors) == (0, [])
+    assert "area, m²" in ran.out
+    rows = {Path(row["image_uri"]).stem: row for row in rows_of(tmp_path / "out", "images")}
+    assert len(rows) == _COUNT
+    for number in range(_COUNT):
+        found, (_, mask) = decode(rows[f"{number:05d}"]["mask"]), scene(number)
+        np.testing.assert_array_equal(found[1:], mask[1:])  # the first row of each is ignored
