@@ -15,6 +15,7 @@ from segflow.data.reading import ReadingConfig
 from segflow.data.tiff import windowed_header
 
 _MOST_TOGETHER = 128 << 20  # bytes of pixels; tiles may be as tall as the picture
+_BYTES_AT_ONCE = 16 << 20  # of pixels; a decoder takes several times that
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,19 @@ class EachRowOnce:
     def __call__(self, top: int, count: int) -> NDArray[np.uint8]:
         """Rows `top` to `top + count`, uint8 [count, width, 3]; `top` must never fall."""
         self._kept, self._first = self._kept[top - self._first :], top
-        start = top + len(self._kept)
-        if start < top + count:
-            block = self._image.block_rows
-            stop = min(self._image.size[0], -(-(top + count) // block) * block)
-            self._kept = np.concatenate([self._kept, self._image.read(start, stop - start)])
+        if len(self._kept) < count:
+            self._kept = self._read_on(top + len(self._kept), top + count)
         return self._kept[:count]
+
+    def _read_on(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """What is kept, and the rows from `start` to the end of the block before `stop`."""
+        (height, width), block = self._image.size, self._image.block_rows
+        stop = min(height, -(-stop // block) * block)
+        rows = np.empty((stop - self._first, width, 3), np.uint8)
+        rows[: start - self._first] = self._kept
+        step = block * max(1, _BYTES_AT_ONCE // (block * width * 3))
+        while start < stop:
+            end = min(stop, (start // step + 1) * step)
+            rows[start - self._first : end - self._first] = self._image.read(start, end - start)
+            start = end
+        return rows

@@ -186,9 +186,12 @@ def reduced_bands(
     """
     height, width = size
     for top, row in itertools.groupby(blocks, lambda block: block.top):
-        parts = [reduce(block.logits[: height - top, : width - block.left]) for block in row]
-        arrays = [np.concatenate(side_by_side, axis=1) for side_by_side in zip(*parts, strict=True)]
-        del parts
+        arrays: list[NDArray[Any]] = []
+        for block in row:
+            parts = reduce(block.logits[: height - top, : width - block.left])
+            arrays = arrays or [np.empty((len(part), width), part.dtype) for part in parts]
+            for array, part in zip(arrays, parts, strict=True):
+                array[:, block.left : block.left + part.shape[1]] = part
         step = max(1, _PIXELS_AT_ONCE // width)
         for start in range(0, len(arrays[0]), step):
             yield tuple(array[start : start + step] for array in arrays)

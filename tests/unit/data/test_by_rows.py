@@ -62,9 +62,10 @@ def test_blocks_of_too_many_pixels_are_not_read_together(giant, monkeypatch):
 @given(
     st.integers(1, 60),
     st.integers(1, 30),
+    st.integers(0, 40),
     st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), max_size=12),
 )
-def test_each_row_is_decoded_once_with_all_that_is_stored_with_it(height, block, steps):
+def test_each_row_is_decoded_once_with_all_that_is_stored_with_it(height, block, at_once, steps):
     read: list[tuple[int, int]] = []
     pixels = np.random.default_rng(0).integers(0, 256, (height, 3, 3), np.uint8)
 
@@ -74,10 +75,13 @@ def test_each_row_is_decoded_once_with_all_that_is_stored_with_it(height, block,
 
     rows = EachRowOnce(ImageByRows((height, 3), "", None, block, decode))
     top = 0
-    for step, count in steps:
-        top = min(top + step, height - 1)
-        count = min(count, height - top)
-        assert np.array_equal(rows(top, count), pixels[top : top + count])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(by_rows, "_BYTES_AT_ONCE", at_once * 9)  # so many rows, or a block
+        for step, count in steps:
+            top = min(top + step, height - 1)
+            count = min(count, height - top)
+            assert np.array_equal(rows(top, count), pixels[top : top + count])
 
     assert all(end % block == 0 or end == height for _, end in read)
+    assert all(end - start <= max(at_once, block) for start, end in read)
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(read))
