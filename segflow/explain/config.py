@@ -10,7 +10,7 @@ from segflow.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainConfig:
-    """Where a row of a table comes from, back to the first sources; and makes it again."""
+    """Where a row of a table comes from, back to its sources; and makes it again."""
 
     folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """Labels, a dataset, an evaluation, or a model bundle, which needs no row."""

@@ -65,3 +65,21 @@ def test_a_terminal_gets_a_bar_that_ends_full(run):
 
     assert "3/3" in said.getvalue()
     assert "images/s" in said.getvalue()
+
+
+def test_what_is_counted_gets_lines_in_a_log_and_a_bar_on_a_terminal(monkeypatch):
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.0)
+    log, terminal = io.StringIO(), io.StringIO()
+
+    for said, console in (
+        (log, Console(file=log, width=200)),
+        (terminal, Console(file=terminal, width=100, force_terminal=True)),
+    ):
+        batches = progress.counted([[1, 2], [3]], 3, "export", console)
+        assert list(batches) == [[1, 2], [3]], said
+
+    first, last = log.getvalue().splitlines()
+    assert first.startswith("export: 2 of 3 images, ")
+    assert last.startswith("export: 3 of 3 images, ")
+    assert last.endswith("images/s, 0 s left")
+    assert "3/3" in terminal.getvalue()
