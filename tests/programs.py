@@ -19,6 +19,7 @@ _PROGRESS = re.compile(
     r"survey: \d+ pairs read|"
     r"ensemble: fitting |ensemble: scoring |.*: this ensemble is finished; |"
     r"sweep: trial \d+ |sweep: all \d+ combinations |"
+    r"reference: |"
     r"\w+: \d+ of \d+ shards, .* images/s|train: epoch \d+ of |"
     r"building the model; |scoring the weights of epoch \d+ on |$"
 )

@@ -1,5 +1,6 @@
 """The label job: a shard of image addresses becomes two tables."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from segflow.label.config import LabelConfig
 from segflow.label.current import current_sql
 from segflow.label.tables import AREAS_SCHEMA, IMAGES_SCHEMA, Labelled, class_sums, labelled
 from segflow.label_map import LabelMap
+from segflow.references.adjustment import adjusted_for_labels
 
 if TYPE_CHECKING:
     from segflow.label.predictor import Predictor, Prepared
@@ -68,7 +70,12 @@ class LabelJob(Job):
         return f"{RECORDS_FOLDER}/{run.name}.json"
 
     def record(self, run: Run, totals: Totals) -> Mapping[str, Any]:
-        """The contents of `runs/<run>.json`."""
+        """The contents of `runs/<run>.json`.
+
+        When it was finished, and what the bundle keeps of evaluations, may change from try to try;
+        the first record stays.
+        """
+        model = Path(self.config.model).absolute()
         pixels = totals.sums.get("pixels", 0)
         by_class = totals.sums.get("classes", {})
         classes = []
@@ -80,8 +87,9 @@ class LabelJob(Job):
             "format_version": self.format_version,
             "run": run.name,
             "started": run.started,
+            "finished": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
             "model": {
-                "path": str(Path(self.config.model).absolute()),
+                "path": str(model),
                 "fingerprint": self.model_fingerprint,
                 "label_map": self.label_map.to_dict(),
             },
@@ -89,6 +97,9 @@ class LabelJob(Job):
             "inputs": totals.inputs(),
             "pixels": pixels,
             "classes": classes,
+            "adjusted_areas": adjusted_for_labels(
+                model, self.model_fingerprint, self.config.tta, classes, totals.accepted
+            ),
             "gone": run.notes["gone"],
             "config": run.config,
             "versions": run.versions,

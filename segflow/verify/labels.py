@@ -1,5 +1,6 @@
 """Checks labels: every mask is decoded, its pixels counted and compared with the areas."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -45,6 +46,15 @@ def _run_problems(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
     for entry in record["classes"]:
         what = f"pixels of class {entry['name']}"
         yield from count_problems(what, totals[entry["id"]], entry["pixels"])
+    yield from _adjustment_problems(record)
+
+
+def _adjustment_problems(record: Mapping[str, Any]) -> Iterator[str]:
+    """Adjusting moves pixels between classes, and makes none."""
+    rows = (record.get("adjusted_areas") or {}).get("classes") or ()
+    total = sum(row["adjusted_pixels"] for row in rows)
+    if rows and not math.isclose(total, record["pixels"], rel_tol=1e-9):
+        yield f"adjusted areas: {total:.0f} pixels, the record says {record['pixels']}"
 
 
 def _parts(files: Any, table: str) -> list[Mapping[str, Any]]:
