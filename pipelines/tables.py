@@ -79,14 +79,17 @@ def print_areas(title: str, record: Mapping[str, Any]) -> None:
     """Prints a run's pixels by class, adjusted for the model's errors where that is known."""
     adjusted = record["adjusted_areas"]
     rows = adjusted["classes"]
+    has_area = any(entry.get("area") for entry in record["classes"])
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
     table.add_column("class", overflow="fold")
-    for name in ("pixels", "share", *(("adjusted", "95 % interval") if rows else ()), "images"):
+    names = ("pixels", "share", *(("adjusted", "95 % interval") if rows else ()), "images")
+    for name in (*names, *(("area, m²",) if has_area else ())):
         table.add_column(f" {name}", justify="right", no_wrap=True)
     for i, entry in enumerate(record["classes"]):
         told = _adjusted(rows[i], record["pixels"]) if rows else ()
         pixels, images = (f"{entry[name]:,}" for name in ("pixels", "images"))
-        table.add_row(entry["name"], pixels, f"{entry['fraction']:.2%}", *told, images)
+        area = (f"{entry['area'] or 0:,.0f}",) if has_area else ()
+        table.add_row(entry["name"], pixels, f"{entry['fraction']:.2%}", *told, images, *area)
     print_table(title, table)
     if rows:
         print_line(f"adjusted for the model's errors in {_reference(adjusted['reference'])}")

@@ -69,10 +69,12 @@ class Change:
 
 
 def classes(opened: Tables, label_map: LabelMap) -> list[dict[str, Any]]:
-    """A row per class, by id: `id`, `name`, `swatch`, `pixels`, `share`, `images`, `area`."""
+    """A row per class, by id: `id`, `name`, `swatch`, `pixels`, `share`, `images`, `area` in m²."""
     found = opened.rows(
         "SELECT class_id, sum(pixels)::BIGINT AS pixels, count(*) AS images, "
-        "sum(area)::DOUBLE AS area FROM current_areas GROUP BY class_id"
+        # As in a run's record: of all images or of none.
+        "CASE WHEN (SELECT bool_and(area IS NOT NULL) FROM current_areas) THEN sum(area)::DOUBLE "
+        "END AS area FROM current_areas GROUP BY class_id"
     )
     by_id = {row["class_id"]: row for row in found}
     total = sum(row["pixels"] for row in found) or 1

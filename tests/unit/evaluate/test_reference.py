@@ -47,11 +47,11 @@ def _changed(folder: Path, **changes: Any) -> Bundle:
     return Bundle.load(folder)
 
 
-def _evaluation(folder: Path, images: str, **config: Any) -> Path:
-    """An evaluation, in parts of three, of images whose hashes are the letters of `images`."""
+def _evaluation(folder: Path, letters: str, **config: Any) -> Path:
+    """An evaluation, in parts of three, of images whose hashes are single letters."""
     rows = [
         {"key": f"{i}.png", "image_sha256": image, "confusion_matrix": MATRICES[i].ravel().tolist()}
-        for i, image in enumerate(images)
+        for i, image in enumerate(letters)
     ]
     files = []
     for start in range(0, len(rows), 3):
