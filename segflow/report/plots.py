@@ -258,17 +258,17 @@ def intervals(
     """
     figure, axes = _figure((_SIZE[0], 1.0 + 0.3 * len(names)))
     rows = range(len(names))
-    axes.hlines(rows, low, high, color=_FIRST, linewidth=1.8)
-    (dots,) = axes.plot(values, rows, "o", color=_FIRST, markersize=5)
-    (marks,) = axes.plot(counted, rows, "|", color=_INK, markersize=13, markeredgewidth=1.4)
+    axes.hlines(rows, low, high, color=_FIRST, linewidth=1.4)
+    axes.plot([low, high], [rows, rows], "|", color=_FIRST, markersize=8)
+    axes.plot(values, rows, "o", color=_FIRST, markersize=3.5, label="adjusted, 95 % interval")
+    axes.plot(counted, [r - 0.3 for r in rows], "v", color=_SECOND, markersize=5, label="as mapped")
     axes.set_yticks(rows, [n if len(n) <= 28 else f"{n[:27]}…" for n in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     top = np.nanmax([*counted, *values, *high])
     axes.set_xlim(-0.02 * top, 1.04 * top)
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
     axes.grid(axis="y", visible=False)
-    labels = ["adjusted, 95 % interval", "as mapped"]
-    axes.legend([dots, marks], labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    figure.legend(loc="outside upper left", ncols=2)
     return _svg(figure, title)
 
 

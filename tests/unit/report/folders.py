@@ -241,7 +241,8 @@ def write_labels(folder: Path, sources: Path, runs: Sequence[str] = ("r1", "r2")
     Their model has a reference of few images, named with hostility.
     """
     data = {"dataset": f"/data/{HOSTILE}", "split": "test"}
-    matrices = [counts(ids, predicted(ids, 3))["confusion"] for _, ids in map(scene, range(12))]
+    masks = [scene(seed)[1] for seed in range(12)]
+    matrices = [counts(ids, predicted(ids, shift))["confusion"] for shift, ids in enumerate(masks)]
     write_reference(_model_of(sources), np.stack(matrices), data=data, size="stored")
     for number, run in enumerate(runs):
         write_run(folder, run, sources, range(number, 8, len(runs)))
