@@ -11,6 +11,7 @@ import tyro
 from pipelines import cli, tables
 from segflow import storage
 from segflow.errors import JobError, RejectError, UsageError
+from segflow.explain.versions import other_versions
 
 if TYPE_CHECKING:
     from segflow.data.remake import Remade
@@ -65,10 +66,7 @@ def _require_free(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def _difference(remade: "Remade", made_with: dict[str, str]) -> str:
-    from importlib.metadata import version
-
-    here = {name: version(name) for name in made_with}
-    others = [f"{n} {v}, here {here[n]}" for n, v in made_with.items() if v != here[n]]
+    others = other_versions(made_with)
     why = f"it was made with {'; '.join(others)}" if others else "has the mask's source changed?"
     return f"not byte-equal to {_place(remade)}: {why}"
 

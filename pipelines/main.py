@@ -14,6 +14,8 @@ COMMANDS = {
     "ensemble": "several models as one, with equal, given or fitted weights",
     "label": "masks and class areas for every image of a collection (Beam)",
     "compare": "what changed between two runs of labels, pixel by pixel",
+    "export": "masks as PNG, COCO, VOC or CVAT files, for labelling tools",
+    "explain": "where a row of a table comes from; makes it again, and compares",
     "report": "(re)draws the HTML report of any output folder, or compares models",
     "verify": "re-reads any output folder and checks counts and checksums",
     "example": "makes an example of a dataset again from its sources, and compares",

@@ -88,7 +88,7 @@ def print_areas(title: str, record: Mapping[str, Any]) -> None:
     for i, entry in enumerate(record["classes"]):
         told = _adjusted(rows[i], record["pixels"]) if rows else ()
         pixels, images = (f"{entry[name]:,}" for name in ("pixels", "images"))
-        area = (f"{entry['area'] or 0:,.0f}",) if has_area else ()
+        area = (f"{entry['area'] or 0:,.1f}",) if has_area else ()
         table.add_row(entry["name"], pixels, f"{entry['fraction']:.2%}", *told, images, *area)
     print_table(title, table)
     if rows:

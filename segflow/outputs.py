@@ -50,7 +50,12 @@ EVALUATION = Kind(
     ),
     format_version=2,
 )
-LABELS = Kind("labels", "runs/*.json", ("run", "model", "classes", "gone", *_TABLES))
+LABELS = Kind(
+    "labels",
+    "runs/*.json",
+    ("run", "model", "classes", "gone", *_TABLES),
+    format_version=2,
+)
 RATES = Kind("rate test", "rates.json", ("suggested_learning_rate", "dataset", "config", "files"))
 SWEEP = Kind(
     "sweep",

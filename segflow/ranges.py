@@ -2,6 +2,9 @@
 
 from segflow.errors import UsageError
 
+GROUND_RESOLUTION = (1e-9, 1e6)
+"""Metres that the side of a pixel may be, from molecules to continents: no area overflows."""
+
 
 def require(flag: str, value: object, sound: bool, expected: str) -> None:
     """Raises `UsageError` that says what was expected of a flag and what was found."""

@@ -17,6 +17,7 @@ _PROGRESS = re.compile(
     r"layout \w+: |\w+: going on with run |\w+: run \S+, refused .*, is removed|"
     r".*: complete already, |warning: no example in |"
     r"survey: \d+ pairs read|"
+    r"source \w+: |known bytes: \d+ images |"
     r"ensemble: fitting |ensemble: scoring |.*: this ensemble is finished; |"
     r"sweep: trial \d+ |sweep: all \d+ combinations |"
     r"reference: |"

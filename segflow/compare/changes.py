@@ -100,7 +100,7 @@ def image_changes(
     """The rows of `SCHEMA`, some at a time, in no order.
 
     Args:
-        connection: With `a`, `b`, `a_masks` and `b_masks`, as `Side.load` makes them.
+        connection: With `a`, `b`, `a_masks` and `b_masks`, as `Selection.load` makes them.
         num_classes: Number of classes n.
 
     Raises:
@@ -115,25 +115,28 @@ def image_changes(
 
 def _image_row(row: Sequence[Any], num_classes: int) -> dict[str, Any]:
     uri, *encoded = row
-    before, after = (
-        mask_formats.decode(bytes(encoded[i]), encoded[i + 1]).astype(np.int64) for i in (0, 2)
-    )
-    if before.shape != after.shape:
+    masks = [(bytes(encoded[i]), encoded[i + 1]) for i in (0, 2)]
+    size, other = (mask_formats.size_of(*mask) for mask in masks)
+    if size != other:
         raise JobError(
-            f"{uri}: the masks are {_size(before)} and {_size(after)}, though the image is the "
+            f"{uri}: the masks are {_size(size)} and {_size(other)}, though the image is the "
             "same; were they made with other --limits or versions?"
         )
-    transitions = scores.confusion_matrix(before, after, num_classes, ignore_id=-1)
+    transitions = np.zeros((num_classes, num_classes), np.int64)
+    for before, after in zip(*(mask_formats.bands(*mask) for mask in masks), strict=True):
+        transitions += scores.confusion_matrix(
+            before.astype(np.int64), after.astype(np.int64), num_classes, ignore_id=-1
+        )
     changed = int(transitions.sum() - np.trace(transitions))
     return {
         "image_uri": uri,
-        "height": before.shape[0],
-        "width": before.shape[1],
+        "height": size[0],
+        "width": size[1],
         "changed_pixels": changed,
-        "changed_fraction": changed / before.size,
+        "changed_fraction": changed / (size[0] * size[1]),
         "transitions": transitions.ravel().tolist(),
     }
 
 
-def _size(mask: NDArray[Any]) -> str:
-    return f"{mask.shape[0]} x {mask.shape[1]}"
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"

@@ -1,7 +1,7 @@
 """`segflow compare` from config to its files, but for the command line."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from segflow import storage
 from segflow.compare.changes import SCHEMA, Changes, counts, image_changes
 from segflow.compare.config import CompareConfig
-from segflow.compare.sides import Side
 from segflow.errors import UsageError
 from segflow.jobs import progress
 from segflow.jobs.launch import require_free
 from segflow.jobs.plan import connect
+from segflow.label.selection import Selection
 
 TABLE, RECORD = "changes.parquet", "changes.json"
 
@@ -44,7 +36,9 @@ def compare(config: CompareConfig, console: Console | None = None) -> dict[str, 
         UsageError: A side is no labels, the classes differ, or no image is in both.
         JobError: Two masks of one image differ in size.
     """
-    before, after = Side.find(config.before), Side.find(config.after)
+    before, after = (Selection.find(side) for side in (config.before, config.after))
+    for side in (before, after):
+        side.require_masks("to compare")
     if difference := before.label_map.difference(after.label_map):
         raise UsageError(
             f"{config.before} and {config.after} differ in their {difference}; only labels of the "
@@ -60,7 +54,8 @@ def compare(config: CompareConfig, console: Console | None = None) -> dict[str, 
         changes = Changes(np.zeros([before.label_map.num_classes] * 2, np.int64))
         with _table(config.output) as writer:
             rows = image_changes(connection, before.label_map.num_classes)
-            for some in _shown(rows, images["compared"], console or progress.new_console()):
+            console = console or progress.new_console()
+            for some in progress.counted(rows, images["compared"], "compare", console):
                 changes.add(some)
                 if writer is not None:
                     writer.write_table(pa.Table.from_pylist(list(some), schema=SCHEMA))
@@ -97,23 +92,8 @@ def _table(output: str | None) -> Iterator[pq.ParquetWriter | None]:
         unfinished.unlink(missing_ok=True)
 
 
-def _shown(
-    found: Iterator[Sequence[dict[str, Any]]], images: int, console: Console
-) -> Iterator[Sequence[dict[str, Any]]]:
-    """What is found, with a bar over the images and the time left."""
-    columns = (
-        *(TextColumn("compare"), BarColumn(), MofNCompleteColumn(), TextColumn("images")),
-        *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=images)
-        for rows in found:
-            yield rows
-            bar.advance(task, len(rows))
-
-
 def _record(
-    sides: tuple[Side, Side], images: Mapping[str, int], changes: Changes
+    sides: tuple[Selection, Selection], images: Mapping[str, int], changes: Changes
 ) -> dict[str, Any]:
     before, after = sides
     return {
@@ -129,7 +109,7 @@ def _record(
     }
 
 
-def _described(side: Side) -> dict[str, Any]:
+def _described(side: Selection) -> dict[str, Any]:
     return {
         "labels": storage.absolute(side.folder),
         "runs": [record["run"] for record in side.records],

@@ -20,7 +20,7 @@ MaskResize = Literal["nearest", "majority"]
 Annotators = Literal["first", "majority"]
 
 # Pillow refuses to open anything larger, whatever the caller allows.
-_PILLOW_LIMIT = 2 * 89_478_485
+LARGEST_DECODED = 2 * 89_478_485
 _LARGEST_JPEG = 65_500  # pixels a side, by libjpeg
 
 
@@ -38,9 +38,9 @@ class DecodeLimits:
 
     def __post_init__(self) -> None:
         require_range("--limits.decode-seconds", self.decode_seconds, 0.001, 86_400)
-        if not 1 <= self.max_pixels <= _PILLOW_LIMIT:
+        if not 1 <= self.max_pixels <= LARGEST_DECODED:
             raise UsageError(
-                f"--limits.max-pixels must be 1 to {_PILLOW_LIMIT} (Pillow's own limit), "
+                f"--limits.max-pixels must be 1 to {LARGEST_DECODED} (Pillow's own limit), "
                 f"found {self.max_pixels}"
             )
         if self.max_bytes < 1:
@@ -109,7 +109,7 @@ class ExampleConfig(ReadingConfig):
             UsageError: One is not sound.
         """
         named = {f.name: f.type for f in fields(ExampleConfig) if f.name in config}
-        return ExampleConfig(**{name: _restored(t, config[name]) for name, t in named.items()})
+        return ExampleConfig(**{name: restored(t, config[name]) for name, t in named.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,10 +210,10 @@ class IngestConfig(ExampleConfig, SplitsConfig, PlacesConfig):
         return config
 
 
-def _restored(kind: Any, value: Any) -> Any:
+def restored(kind: Any, value: Any) -> Any:
     """A setting as it was before JSON: sections are dataclasses, lists tuples."""
     if isinstance(kind, type) and is_dataclass(kind):
-        return kind(**{name: _restored(None, part) for name, part in value.items()})
+        return kind(**{name: restored(None, part) for name, part in value.items()})
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import io
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from segflow.data.depth import to_8_bits
 from segflow.data.reading import ReadingConfig
 from segflow.data.tiff import TiffHeader, read_header
 from segflow.errors import RejectCode, RejectError
+from segflow.ranges import GROUND_RESOLUTION
 
 if TYPE_CHECKING:
     import rasterio
@@ -31,6 +33,8 @@ LIBRARIES = ("rasterio",) if importlib.util.find_spec("rasterio") else ()
 
 _ONE, _THREE = (1,), (1, 2, 3)
 _NAME = "image.tif"  # what GDAL believes the file to be called
+# Their scale grows with latitude, without bound: at 60 degrees, EPSG:3857 doubles every length.
+_MERCATOR = re.compile(r'(?:PROJECTION|METHOD)\["(?:Popular Visualisation Pseudo )?Mercator')
 _OPTIONS = {
     "GDAL_CACHEMAX": 64,  # MiB; the default is a share of the machine's memory
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -186,16 +190,19 @@ def ground_resolution(source: str | bytes) -> float | None:
     """The side of a square of a pixel's area on the ground, in metres.
 
     Returns:
-        None without a projected coordinate system, or without rasterio: degrees are no lengths.
+        None without a projected coordinate system whose scale is about that of the ground (degrees
+        are no lengths, and Mercator is stretched towards the poles), without rasterio, or
+        where it is beyond all that `segflow.ranges.GROUND_RESOLUTION` allows.
     """
     if not is_installed():
         return None
     with contextlib.suppress(RejectError), _opened(source) as (dataset, _):
         crs, grid = dataset.crs, dataset.transform
-        if crs is not None and crs.is_projected:
+        if crs is not None and crs.is_projected and not _MERCATOR.search(crs.to_wkt()):
             metres = float(crs.linear_units_factor[1])
             side = math.sqrt(abs(grid.determinant)) * metres
-            return side if math.isfinite(side) and side > 0 else None
+            low, high = GROUND_RESOLUTION
+            return side if low <= side <= high else None
     return None
 
 

@@ -269,3 +269,8 @@ def without_extension(path: str) -> str:
     folder, slash, name = path.rpartition("/")
     stem, dot, extension = name.rpartition(".")
     return f"{folder}{slash}{stem if dot else extension}"
+
+
+def storable(text: str) -> str:
+    """The text, with `?` for half characters: JSON may hold them, UTF-8 has no bytes for them."""
+    return text.encode(errors="replace").decode()

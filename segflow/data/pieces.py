@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segflow import hashing
 from segflow.data import contained
+from segflow.data.by_rows import open_by_rows
 from segflow.data.config import ExampleConfig
 from segflow.data.masks import raw_to_ids
 from segflow.data.pair import (
@@ -116,19 +116,13 @@ def _read_tiles(
 
 def _open_image(row: Mapping[str, Any], config: ExampleConfig) -> tuple[_Picture, Pair]:
     """The image, and what is known of its file, as a pair without pixels."""
-    path, limits = row["image_uri"], config.limits
-    header = None if row.get("image_part") else windowed_header(path, limits)
-    if header is None:
-        rgb, sha256, resolution = read_image(row, limits, config)
+    by_rows = open_by_rows(row, config.limits, config)
+    if by_rows is None:
+        rgb, sha256, resolution = read_image(row, config.limits, config)
         image = _in_memory("image", rgb)
     else:
-        sha256 = row.get("planned_sha256") or hashing.sha256_file(path)
-        resolution = about("image", lambda: contained.ground_resolution(path, limits))
-
-        def read(top: int, count: int) -> NDArray[np.uint8]:
-            return contained.image_rows(path, top, count, limits, config)
-
-        image = _Picture("image", (header.height, header.width), read)
+        sha256, resolution = by_rows.sha256, by_rows.ground_resolution
+        image = _Picture("image", by_rows.size, by_rows.read)
     nothing = np.zeros((0, 0, 3), np.uint8)
     return image, Pair(nothing, nothing[..., 0], sha256, resolution)
 

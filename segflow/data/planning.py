@@ -15,6 +15,7 @@ from segflow import hashing, storage
 from segflow.data import pairing
 from segflow.data.config import Annotators
 from segflow.data.layouts import Layout, SourceFile, SourcePaths
+from segflow.data.listing import storable
 from segflow.data.patterns import no_pairs
 from segflow.data.planned import plan_rows, sources_hash
 from segflow.data.splits import choose_split, group_of, require_split_name
@@ -133,13 +134,13 @@ class PairPlan:
     def _rows(self, spool: Spool) -> Iterator[dict[str, Any]]:
         for source in self.layout.sources(self.paths.absolute()):
             own = require_split_name(source.split) if self.own_splits else None
-            key = _storable(source.key)
+            key = storable(source.key)
             group = self._group(source, key)
             annotation_at, annotation_bytes = spool.add(source.annotation)
             yield {
                 "role": source.role,
                 "key": key,
-                "uri": _storable(source.file.path),
+                "uri": storable(source.file.path),
                 "bytes": source.file.bytes,
                 "mtime_ns": source.file.mtime_ns,
                 "shard_group": own or choose_split(self.shares, self.seed, group or key),
@@ -147,7 +148,7 @@ class PairPlan:
                 "source_group": group,
                 "position": f"{hashing.stable_seed('order', self.seed, source.near or key):016x}",
                 "code": source.file.code,
-                "message": source.file.message and _storable(source.file.message),
+                "message": source.file.message and storable(source.file.message),
                 "part": source.file.part,
                 "ground_resolution": source.ground_resolution,
                 "annotation_at": annotation_at,
@@ -156,7 +157,7 @@ class PairPlan:
 
     def _group(self, source: SourceFile, key: str) -> str | None:
         if self.group_pattern is None:
-            return source.group and _storable(source.group)
+            return source.group and storable(source.group)
         # What must not be read is rejected whatever its name.
         return None if source.file.code else group_of(self.group_pattern, key)
 
@@ -206,8 +207,3 @@ class PairPlan:
         ).fetchall()
         if pairs == [(0,)]:
             raise UsageError(no_pairs(images, masks))
-
-
-def _storable(text: str) -> str:
-    # JSON may hold half a character; UTF-8 has no bytes for it.
-    return text.encode(errors="replace").decode()

@@ -42,6 +42,7 @@ class TiffHeader:
         compression: By TIFF's numbers.
         orientation: As in EXIF, 1 to 8.
         block_bytes: Of the largest strip or tile, decoded.
+        block_rows: Rows of a strip or tile.
         lists_blocks: Whether it says of as many strips or tiles as its size needs where they lie.
         is_georeferenced: Whether it says where its pixels lie on the ground.
     """
@@ -55,6 +56,7 @@ class TiffHeader:
     compression: int
     orientation: int
     block_bytes: int
+    block_rows: int
     lists_blocks: bool
     is_georeferenced: bool
 
@@ -180,6 +182,7 @@ def _header(tags: ImageFileDirectory_v2, counts: Mapping[int, int]) -> TiffHeade
         compression=int(tags.get(259, 1)),
         orientation=int(tags.get(274, 1)),
         block_bytes=across * down * (bands if is_chunky else 1) * math.ceil(max(depth, 1) / 8),
+        block_rows=down,
         lists_blocks=min(counts.get(offsets, 0), counts.get(sizes, 0)) >= blocks,
         is_georeferenced=_PIXEL_SCALE in tags or _TRANSFORMATION in tags,
     )

@@ -24,6 +24,7 @@ from segflow.jobs.launch import (
     require_free,
 )
 from segflow.label.reading import reading_of
+from segflow.label.windows import Windows
 from segflow.train.bundle import Bundle
 
 
@@ -48,6 +49,7 @@ def evaluate(
     console = console or progress.new_console()
     bundle = Bundle.load(config.model)
     reading = reading_of(bundle)  # says what is missing before any work begins
+    Windows(config.windows, config.window_overlap).policy(bundle.resize)  # or what does not fit
     output = Path(config.output)
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
     plan: SplitPlan | PairPlan

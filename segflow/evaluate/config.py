@@ -7,6 +7,7 @@ from segflow import storage
 from segflow.data.config import Annotators, DecodeLimits
 from segflow.data.patterns import parse_mask_pattern
 from segflow.errors import UsageError
+from segflow.label.windows import Windows, WindowsMode
 from segflow.ranges import require_range
 from segflow.train.bundle import Tta
 
@@ -39,6 +40,11 @@ class EvaluateConfig:
     tta: Tta = "none"
     """Test-time augmentation: flip averages over the image and its mirror image (twice the work);
     flip_scale also over both at 0.75 and 1.25 times their size (twelve times)."""
+    windows: WindowsMode = "auto"
+    """Windows that slide over images and are blended; see segflow label. Above --limits images are
+    too_large in any case."""
+    window_overlap: float = 0.25
+    """Share of a window that its neighbour sees, too, 0 to 0.5."""
     batch_size: int = 8
     """Images the model sees at once; the last batch is padded."""
     worker_threads: int = 2
@@ -51,6 +57,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         require_range("--max-reject-fraction", self.max_reject_fraction, 0, 1)
+        Windows(self.windows, self.window_overlap)  # says what is wrong with them
         if (self.dataset is None) == (self.images is None):
             raise UsageError(
                 "give either --dataset (and --split) or --images (and --masks), "
@@ -73,6 +80,8 @@ class EvaluateConfig:
                 values[name] = storage.absolute(values[name])
         return values | {
             "tta": self.tta,
+            "windows": self.windows,
+            "window_overlap": self.window_overlap,
             "batch_size": self.batch_size,
             "limits": vars(self.limits),
         }

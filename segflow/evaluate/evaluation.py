@@ -21,12 +21,14 @@ from segflow.evaluate.table import IMAGES_SCHEMA, image_row
 from segflow.jobs.job import Job, Totals
 from segflow.jobs.output import ShardOutput
 from segflow.jobs.run import Run, Shard
+from segflow.label.windows import Windows
 from segflow.label_map import LabelMap
 from segflow.scores.images import score_images
 from segflow.train.bundle import Bundle
 
 if TYPE_CHECKING:
-    from segflow.label.predictor import Predictor, Prepared
+    from segflow.label.predictor import Predictor
+    from segflow.label.prepared import Prepared
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class EvaluateJob(Job):
             config.batch_size,
             config.worker_threads,
             config.tta,
+            Windows(config.windows, config.window_overlap),
             keep_confidences=True,
         )
         source: Source = RawPairs(self.label_map, config.limits, predictor.reading)

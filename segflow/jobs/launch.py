@@ -209,15 +209,20 @@ def _brief(value: Any) -> str:
     return textwrap.shorten(str(value), 120, placeholder=" …")
 
 
-def require_free(output: Path, own: Collection[str]) -> None:
-    """Refuses an output folder with foreign content; `own` is what an unfinished run may leave.
+def require_free(output: Path, own: Collection[str], mark: str = RUNS_FOLDER) -> None:
+    """Refuses an output folder with foreign content.
+
+    Args:
+        output: The folder.
+        own: What an unfinished run may have left.
+        mark: A folder in it by which one that such a run has left is known.
 
     Raises:
         UsageError: The output is a file, or something else lies there.
     """
     if output.exists() and not output.is_dir():
         raise UsageError(f"--output {output}: is a file; expected a folder or nothing")
-    allowed = {RUNS_FOLDER, *own} if (output / RUNS_FOLDER).is_dir() else set()
+    allowed = {mark, *own} if (output / mark).is_dir() else set()
     foreign = [name for name in storage.names_in(output) if name not in allowed]
     if foreign:
         raise UsageError(

@@ -1,7 +1,7 @@
 """What one attempt at a shard has made: files, counts, rejects; and its record."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from segflow import hashing, storage
 from segflow.errors import RejectError
 from segflow.jobs.run import Run
 
+# Readers work group by group: large enough for few seeks, small enough to hold several at once.
+_ROW_GROUP_BYTES = 64 << 20
+
 REJECTS_SCHEMA = pa.schema(
     [
         pa.field("key", pa.string(), metadata={"description": "key of the refused input"}),
-        pa.field("image_uri", pa.string()),
+        pa.field("image_uri", pa.string(), metadata={"description": "as listed; or null"}),
         pa.field("mask_uri", pa.string(), metadata={"description": "null when labelling"}),
         pa.field("code", pa.string(), metadata={"description": "why, one word"}),
         pa.field("message", pa.string(), metadata={"description": "why, one sentence"}),
@@ -67,10 +70,28 @@ class ShardOutput:
             }
         )
 
-    def add_table(self, final: str, table: pa.Table) -> None:
-        """Writes and seals a Parquet table: zstd, statistics, one row group."""
+    def add_table(
+        self, final: str, table: pa.Table, dictionaries: Sequence[str] | None = None
+    ) -> None:
+        """Writes and seals a Parquet table: zstd, statistics, row groups of about 64 MiB.
+
+        Args:
+            final: The name under which the file will be published.
+            table: Its rows.
+            dictionaries: Columns whose values come again and again; None: all are tried. With
+                them, columns of bytes get no statistics, of which nobody can make any use.
+        """
+        options: dict[str, Any] = {}
+        if dictionaries is not None:
+            counted = [f.name for f in table.schema if not pa.types.is_binary(f.type)]
+            options = {"use_dictionary": list(dictionaries), "write_statistics": counted}
+        rows = len(table) * _ROW_GROUP_BYTES // max(1, table.nbytes)
         pq.write_table(
-            table, self.local_path(final), compression="zstd", row_group_size=max(1, len(table))
+            table,
+            self.local_path(final),
+            compression="zstd",
+            row_group_size=max(1, min(rows, len(table))),
+            **options,
         )
         self.add_file(final, len(table))
 

@@ -5,7 +5,8 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -25,6 +26,8 @@ from segflow.jobs.run import Run
 _POLL_S = 0.5
 _LINE_EVERY_S = 10.0  # where the output is no terminal
 
+_Batch = TypeVar("_Batch", bound=Sequence[object])
+
 
 def new_console() -> Console:
     """A console on a copy of stderr: stderr itself is lent to the workers' logs meanwhile."""
@@ -42,6 +45,29 @@ def shown(run: Run, job: str, console: Console) -> Iterator[None]:
     finally:
         stop.set()
         watcher.join()
+
+
+def counted(batches: Iterable[_Batch], images: int, job: str, console: Console) -> Iterator[_Batch]:
+    """What is given, some images at a time, with a bar over `images` and the time left."""
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+        *(TextColumn("images"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
+    )
+    began = said = time.monotonic()
+    done = 0
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(job, total=images)
+        for batch in batches:
+            yield batch
+            bar.advance(task, len(batch))
+            done += len(batch)
+            now = time.monotonic()
+            if not console.is_terminal and now - said >= _LINE_EVERY_S:
+                said, rate = now, done / (now - began)
+                left = (images - done) / rate
+                console.print(
+                    f"{job}: {done} of {images} images, {rate:.1f} images/s, {left:.0f} s left"
+                )
 
 
 class _Watch:

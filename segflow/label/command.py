@@ -17,9 +17,13 @@ from segflow.label.current import current_sql
 from segflow.label.labelling import LIBRARIES, RECORDS_FOLDER, LabelJob
 from segflow.label.planning import LabelPlan, committed_records
 from segflow.label.reading import reading_of
-from segflow.train.bundle import Bundle, Tta
+from segflow.label.windows import Windows
+from segflow.train.bundle import Bundle
 
 _TABLES = ("images", "areas", "rejects", RECORDS_FOLDER, "current.sql", "report.html")
+
+# What one model does in one way in one folder, and what older runs, which do not say, did.
+_WAYS = {"tta": "none", "ground_resolution": None, "windows": "auto", "window_overlap": 0.25}
 
 
 def label(
@@ -43,12 +47,13 @@ def label(
     console = console or progress.new_console()
     bundle = Bundle.load(config.model)
     reading_of(bundle)  # says what is missing before any work begins
+    Windows(config.windows, config.window_overlap).policy(bundle.resize)  # or what does not fit
     output = Path(config.output)
     require_free(output, _TABLES)
     require_outside(output, images=config.images)
     job = LabelJob(config, bundle.label_map, bundle.fingerprint)
     _require_mask_format(output, config.mask_format)
-    _require_tta(output, config.tta, bundle.fingerprint)
+    _require_same_way(output, config, bundle.fingerprint)
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
     plan = LabelPlan(
         source=recorded["images"],
@@ -56,6 +61,9 @@ def label(
         model_fingerprint=bundle.fingerprint,
         shard_size=config.shard_size,
         limits=recorded["limits"],
+        root=recorded["root"],
+        detect_changes=config.detect_changes,
+        tell=console.print,
     )
     outcome = Launch(job, output, recorded, LIBRARIES, plan, flags)(console)
     # Also where nothing was new: the folder may have been moved, and the views hold its path.
@@ -76,12 +84,17 @@ def _require_mask_format(output: Path, mask_format: MaskFormat) -> None:
             )
 
 
-def _require_tta(output: Path, tta: Tta, model_fingerprint: str) -> None:
+def _require_same_way(output: Path, config: LabelConfig, model_fingerprint: str) -> None:
     """Refuses to add to what the same model has labelled in another way."""
     for record in committed_records(output):
-        there = record["config"].get("tta", "none")  # older runs do not have it
-        if record["model"]["fingerprint"] == model_fingerprint and there != tta:
-            raise UsageError(
-                f"--tta {tta}: this model has labelled into {output} with {there}, and an image "
-                "is not labelled twice by one model; choose another --output"
-            )
+        if record["model"]["fingerprint"] != model_fingerprint:
+            continue
+        for name, default in _WAYS.items():
+            asked, there = getattr(config, name), record["config"].get(name, default)
+            if there != asked:
+                asked, there = ("none" if way is None else way for way in (asked, there))
+                raise UsageError(
+                    f"--{name.replace('_', '-')} {asked}: this model has labelled into {output} "
+                    f"with {there}, and an image is not labelled twice by one model; choose "
+                    "another --output"
+                )

@@ -11,19 +11,28 @@ import pyarrow as pa
 
 from segflow import outputs, storage
 from segflow.data import contained, geotiff
-from segflow.data.pair import read_image
 from segflow.errors import RejectError
 from segflow.jobs.job import Job, Totals
 from segflow.jobs.output import ShardOutput
 from segflow.jobs.run import Run, Shard
 from segflow.label.config import LabelConfig
 from segflow.label.current import current_sql
-from segflow.label.tables import AREAS_SCHEMA, IMAGES_SCHEMA, Labelled, class_sums, labelled
+from segflow.label.images import Labeller
+from segflow.label.tables import (
+    AREAS_DICTIONARIES,
+    AREAS_SCHEMA,
+    IMAGES_DICTIONARIES,
+    IMAGES_SCHEMA,
+    Labelled,
+    class_sums,
+    class_totals,
+)
+from segflow.label.windows import Windows
 from segflow.label_map import LabelMap
 from segflow.references.adjustment import adjusted_for_labels
 
 if TYPE_CHECKING:
-    from segflow.label.predictor import Predictor, Prepared
+    from segflow.label.predictor import Predictor
 
 RECORDS_FOLDER = "runs"
 
@@ -58,6 +67,7 @@ class LabelJob(Job):
             config.batch_size,
             config.worker_threads,
             config.tta,
+            Windows(config.windows, config.window_overlap),
         )
         return LabelWork(config, predictor)
 
@@ -76,13 +86,7 @@ class LabelJob(Job):
         the first record stays.
         """
         model = Path(self.config.model).absolute()
-        pixels = totals.sums.get("pixels", 0)
-        by_class = totals.sums.get("classes", {})
-        classes = []
-        for c in self.label_map.classes:
-            sums = by_class.get(str(c.id), {"pixels": 0, "images": 0})
-            fraction = sums["pixels"] / pixels if pixels else 0.0
-            classes.append({"id": c.id, "name": c.name, **sums, "fraction": fraction})
+        classes = class_totals(self.label_map, totals.sums)
         return {
             "format_version": self.format_version,
             "run": run.name,
@@ -95,7 +99,8 @@ class LabelJob(Job):
             },
             "images": self.config.images,
             "inputs": totals.inputs(),
-            "pixels": pixels,
+            "pixels": totals.sums.get("pixels", 0),
+            "images_without_area": totals.sums.get("without_area", 0),
             "classes": classes,
             "adjusted_areas": adjusted_for_labels(
                 model, self.model_fingerprint, self.config.tta, classes, totals.accepted
@@ -114,7 +119,10 @@ class LabelJob(Job):
 
 @dataclass
 class LabelWork:
-    """Labels one shard after another; batches run side by side, each on one thread."""
+    """Labels one shard after another; batches run side by side, each on one thread.
+
+    A giant has a thread of its own, while others go on.
+    """
 
     config: LabelConfig
     predictor: "Predictor"
@@ -128,9 +136,15 @@ class LabelWork:
     ) -> None:
         """Writes the shard's tables; only encoded masks of a shard are in memory at once."""
         done: list[Labelled] = []
+        label = Labeller(
+            self.predictor,
+            self.config.mask_format,
+            self.config.limits,
+            self.config.ground_resolution,
+        )
         size = self.predictor.images_at_once
         batches = [rows[i : i + size] for i in range(0, len(rows), size)]
-        for batch, outcomes in zip(batches, self._pool.map(self._label, batches), strict=True):
+        for batch, outcomes in zip(batches, self._pool.map(label, batches), strict=True):
             for row, outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, RejectError):
                     output.reject(row, outcome)
@@ -139,38 +153,14 @@ class LabelWork:
                     done.append(outcome)
         images = pa.Table.from_pylist([d.image for d in done], schema=IMAGES_SCHEMA)
         areas = pa.Table.from_pylist([a for d in done for a in d.areas], schema=AREAS_SCHEMA)
-        output.add_table(part_path("images", output.run, shard), images)
-        output.add_table(part_path("areas", output.run, shard), areas)
+        output.add_table(part_path("images", output.run, shard), images, IMAGES_DICTIONARIES)
+        output.add_table(part_path("areas", output.run, shard), areas, AREAS_DICTIONARIES)
         output.add_sums(class_sums(done))
 
     def close(self) -> None:
         """Ends the threads and the decoder processes."""
         self._pool.shutdown()
         contained.close()
-
-    def _label(self, rows: Sequence[Mapping[str, Any]]) -> list[Labelled | RejectError]:
-        outcomes: list[Labelled | RejectError | None] = []
-        read: list[tuple[int, str, Prepared]] = []
-        for index, row in enumerate(rows):
-            try:
-                image, sha256, _ = read_image(row, self.config.limits, self.predictor.reading)
-                prepared = self.predictor.prepare(image, row["image_uri"])
-                read.append((index, sha256, prepared))
-                outcomes.append(None)
-            except RejectError as error:
-                outcomes.append(error)
-        bundle = self.predictor.bundle
-        predictions = self.predictor.predictions([prepared for _, _, prepared in read])
-        for (index, sha256, _), prediction in zip(read, predictions, strict=True):
-            outcomes[index] = labelled(
-                rows[index]["image_uri"],
-                sha256,
-                prediction,
-                self.config.mask_format,
-                bundle.label_map,
-                bundle.fingerprint,
-            )
-        return [outcome for outcome in outcomes if outcome is not None]
 
 
 def part_path(table: str, run: Run, shard: Shard) -> str:

@@ -1,6 +1,6 @@
 """The plan of a label run: what is new or changed since the runs before it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,17 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from segflow import hashing, outputs, storage
-from segflow.data.listing import list_files
-from segflow.errors import RejectCode, UsageError
+from segflow import hashing, outputs
+from segflow.data.config import DecodeLimits
+from segflow.data.layouts import SourceFile
+from segflow.data.listing import storable
+from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
 from segflow.jobs.plan import ROWS_AT_ONCE, PlanWriter, connect, write_listing
-from segflow.jobs.run import RUNS_FOLDER
+from segflow.label.config import ChangeDetection
+from segflow.label.giants import weighed
+from segflow.label.history import load_history, note_unchanged
+from segflow.label.sources import find_source
 
 _LISTING = pa.schema(
     {
@@ -21,29 +26,53 @@ _LISTING = pa.schema(
         "image_uri": pa.string(),
         "image_bytes": pa.int64(),
         "image_mtime_ns": pa.int64(),
+        "image_part": pa.string(),
+        "group": pa.string(),
+        "ground_resolution": pa.float64(),
         "position": pa.string(),
         "code": pa.string(),
         "message": pa.string(),
     }
 )
 
-# Each image as the last run that dealt with it found it, unless it was seen to be gone since:
-# what came back, or back to what it once was, is as good as new.
-_KNOWN = """
-    CREATE VIEW known AS
-    SELECT done.* FROM done
-    LEFT JOIN (SELECT image_uri, max(run) AS run FROM gone GROUP BY image_uri) AS missed
-      USING (image_uri)
-    WHERE missed.run IS NULL OR missed.run < done.run
-    QUALIFY row_number() OVER (PARTITION BY done.image_uri ORDER BY done.run DESC) = 1
+_REPEATED = """
+    CREATE TABLE repeated AS SELECT image_uri, count(*) AS times FROM read_parquet($listing)
+    GROUP BY image_uri HAVING count(*) > 1
 """
 
-_NEW = """
-    SELECT 'all' AS shard_group, image_bytes AS weight, key, image_uri, image_bytes,
-           image_mtime_ns, code, message
-    FROM read_parquet($listing)
-    ANTI JOIN known USING (image_uri, image_bytes, image_mtime_ns)
-    ORDER BY position, image_uri
+# An address is an image's identity in all tables, so one that is listed twice is neither of the
+# two. It gets the size of nothing: once it is listed once, it is as good as new.
+_LISTED = """
+    WITH listed AS (
+      SELECT * EXCLUDE (times) REPLACE (
+        if(times IS NULL, image_bytes, 0) AS image_bytes,
+        if(times IS NULL, image_mtime_ns, 0) AS image_mtime_ns,
+        if(times IS NULL, image_part, NULL) AS image_part,
+        if(times IS NULL OR code IS NOT DISTINCT FROM 'outside_root', code, 'duplicate_key')
+          AS code,
+        if(times IS NULL OR code IS NOT DISTINCT FROM 'outside_root', message,
+           'listed ' || times || ' times; list it once') AS message)
+      FROM read_parquet($listing) LEFT JOIN repeated USING (image_uri)
+    )
+"""
+
+# A pack's part holds the pack's size, so a pack that has changed makes all its images new.
+_NEW = f"""{_LISTED}
+    SELECT 'all' AS shard_group, l.image_bytes AS weight, l.key, image_uri, l.image_bytes,
+           l.image_mtime_ns, l.image_part, l."group", l.ground_resolution, l.code, l.message
+    FROM listed AS l LEFT JOIN known AS k USING (image_uri)
+    WHERE k.image_bytes IS DISTINCT FROM l.image_bytes
+       OR k.image_mtime_ns IS DISTINCT FROM l.image_mtime_ns
+       OR k.image_part IS DISTINCT FROM l.image_part
+       OR l.ground_resolution <> coalesce(k.ground_resolution, 0)
+    ORDER BY l.position, image_uri, l.key
+"""
+
+_TOUCHED = f"""{_LISTED}
+    SELECT image_uri, image_bytes, l.image_mtime_ns, k.ground_resolution, k.image_sha256
+    FROM listed AS l JOIN known AS k USING (image_uri, image_bytes)
+    WHERE l.image_mtime_ns <> k.image_mtime_ns AND l.code IS NULL
+      AND l.image_part IS NULL AND k.image_part IS NULL AND k.image_sha256 IS NOT NULL
 """
 
 # Once listed by this same source, and no longer.
@@ -60,11 +89,15 @@ class LabelPlan:
     """Plans the images of a source that no committed run of the same model has dealt with.
 
     Attributes:
-        source: Folder or glob, absolute, so that an image has one address from anywhere.
+        source: Folder, glob, list or pack, absolute, so that an image has one address from
+            anywhere.
         output: The labels' folder.
         model_fingerprint: The bundle's.
         shard_size: Images a shard.
         limits: The caps; what earlier runs refused because of other ones is tried again.
+        root: Where a list's relative entries start; None: the list's folder.
+        detect_changes: Whether an image of another time is new, or only one of other bytes.
+        tell: Takes a line about what was found.
     """
 
     source: str
@@ -72,81 +105,65 @@ class LabelPlan:
     model_fingerprint: str
     shard_size: int
     limits: Mapping[str, Any]
+    root: str | None = None
+    detect_changes: ChangeDetection = "time"
+    tell: Callable[[str], None] = lambda _: None
 
     def __call__(self, folder: Path) -> Planned | None:
         """Writes the plan into the run folder `folder`; None if nothing is new or gone.
 
         Raises:
-            UsageError: There is no such folder, or it holds no image.
+            UsageError: There is no such source, it is broken, or it holds no image.
         """
+        source = find_source(self.source, self.root)
+        self.tell(f"source {source.kind}: {source.why}")
         listing = folder / "listing.parquet"
-        listed = write_listing(listing, self._rows(), _LISTING)
+        listed = write_listing(listing, map(_row, source.images()), _LISTING)
         if not listed:
             raise UsageError(f"--images {self.source}: no images found; expected at least one")
+        parameters = {"listing": str(listing)}
         with connect(folder / "spill") as connection:
             self._load_history(connection)
-            new = connection.sql(_NEW, params={"listing": str(listing)})
-            batches = new.to_arrow_reader(ROWS_AT_ONCE)
+            connection.execute(_REPEATED, parameters)
+            if self.detect_changes == "hash":
+                self._note_unchanged(connection, listing)
+            new = connection.sql(_NEW, params=parameters).to_arrow_reader(ROWS_AT_ONCE)
+            batches = weighed(new, DecodeLimits(**self.limits))
             summary = PlanWriter(folder, lambda _: self.shard_size).write(batches)
-            parameters = {"listing": str(listing), "source": self.source}
-            gone = [row[0] for row in connection.execute(_GONE, parameters).fetchall()]
+            found = connection.execute(_GONE, {**parameters, "source": self.source})
+            gone = [row[0] for row in found.fetchall()]
         listing.unlink()
         if not summary.rows and not gone:
             return None
         return Planned(summary, {"gone": gone, "known": listed - summary.rows})
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        for file in list_files(self.source, "--images"):
-            yield {
-                "key": file.key,
-                "image_uri": file.path,
-                "image_bytes": file.bytes,
-                "image_mtime_ns": file.mtime_ns,
-                "position": f"{hashing.stable_seed('order', file.key):016x}",
-                "code": file.code,
-                "message": file.message,
-            }
-
     def _load_history(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Makes `done` (what earlier runs dealt with), `gone`, and of both the view `known`."""
-        connection.execute(
-            "CREATE TABLE done (image_uri VARCHAR, image_bytes BIGINT, image_mtime_ns BIGINT, "
-            "run VARCHAR, source VARCHAR); CREATE TABLE gone (image_uri VARCHAR, run VARCHAR)"
-        )
-        for record in committed_records(self.output):
-            if record["model"]["fingerprint"] != self.model_fingerprint:
-                continue
-            run = record["run"]
-            plan = self.output / RUNS_FOLDER / run / "plan"
-            parts = [str(plan / name) for name in storage.names_in(plan)]
-            if parts:
-                connection.execute(
-                    "INSERT INTO done SELECT image_uri, image_bytes, image_mtime_ns, $run, $source "
-                    "FROM read_parquet($parts)",
-                    {"run": run, "source": record["config"]["images"], "parts": parts},
-                )
-            self._forget_refused(connection, record)
-            connection.execute(
-                "INSERT INTO gone SELECT unnest($gone::VARCHAR[]), $run",
-                {"gone": record["gone"], "run": run},
-            )
-        connection.execute(_KNOWN)
+        records = committed_records(self.output)
+        ours = [r for r in records if r["model"]["fingerprint"] == self.model_fingerprint]
+        hashes = self.detect_changes == "hash"
+        load_history(connection, self.output, ours, self.limits, hashes=hashes)
 
-    def _forget_refused(
-        self, connection: duckdb.DuckDBPyConnection, record: Mapping[str, Any]
-    ) -> None:
-        """Takes out of `done` what a run refused because of caps that are others now."""
-        paths = [f["path"] for f in record["files"] if f["path"].startswith("rejects/")]
-        if paths and record["config"]["limits"] != self.limits:
-            connection.execute(
-                "DELETE FROM done WHERE run = $run AND image_uri IN "
-                "(SELECT image_uri FROM read_parquet($parts) WHERE code IN $codes)",
-                {
-                    "run": record["run"],
-                    "parts": [str(self.output / path) for path in paths],
-                    "codes": [RejectCode.TOO_LARGE, RejectCode.DECODER_TIMEOUT],
-                },
-            )
+    def _note_unchanged(self, connection: duckdb.DuckDBPyConnection, listing: Path) -> None:
+        count = note_unchanged(connection, _TOUCHED, listing, listing.parent, self.source)
+        if count:
+            self.tell(f"known bytes: {count} images have another time alone, and are not new")
+
+
+def _row(source: SourceFile) -> dict[str, Any]:
+    """A row of the listing."""
+    file, key = source.file, storable(source.key)
+    return {
+        "key": key,
+        "image_uri": storable(file.path),
+        "image_bytes": file.bytes,
+        "image_mtime_ns": file.mtime_ns,
+        "image_part": file.part,
+        "group": source.group and storable(source.group),
+        "ground_resolution": source.ground_resolution,
+        "position": f"{hashing.stable_seed('order', source.near or key):016x}",
+        "code": file.code,
+        "message": file.message and storable(file.message),
+    }
 
 
 def committed_records(output: Path) -> Sequence[Mapping[str, Any]]:

@@ -13,7 +13,7 @@ class Prediction:
 
     Attributes:
         mask: Class ids at the image's size, uint8 or uint16 [height, width]: the logits resized
-            bilinearly, then argmax.
+            bilinearly, then argmax. Of no rows where they were handed on (`Predictor.slide`).
         confidence: Largest class probability, averaged over the pixels at the model's
             resolution, padding left out.
         class_confidence: The same over the pixels of each class, float64 [n]; NaN where the

@@ -3,44 +3,26 @@
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, overload
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from segflow.data import resize
-from segflow.data.config import ResizePolicy
 from segflow.data.resize import Placement
 from segflow.errors import JobError
+from segflow.label import sliding
 from segflow.label.prediction import ConfidenceSums, Prediction
+from segflow.label.prepared import Prepared, prepare
 from segflow.label.reading import reading_of
 from segflow.label.resized_argmax import resized_argmax
-from segflow.label.sliding import blended_logits
+from segflow.label.windows import AUTO, SLIDING, Windows, WindowsMode
 from segflow.train.bundle import Bundle, Tta
 
 DEFAULT_BATCH_SIZE = 8
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An image as the model takes it; the image itself need not be kept.
-
-    Attributes:
-        pixels: RGB uint8, of the model's size; or larger, for windows of that size.
-        placement: Where the image lies in it.
-        name: What messages call the image.
-    """
-
-    pixels: NDArray[np.uint8]
-    placement: Placement
-    name: str
-
-    def fits(self, size: tuple[int, int]) -> bool:
-        """Whether the model takes it at once."""
-        return self.pixels.shape[:2] == size
 
 
 class Predictor:
@@ -55,6 +37,7 @@ class Predictor:
         bundle: Bundle,
         batch_size: int = DEFAULT_BATCH_SIZE,
         tta: Tta = "none",
+        windows: Windows = AUTO,
         *,
         keep_confidences: bool = False,
     ) -> None:
@@ -64,17 +47,26 @@ class Predictor:
             bundle: What `Bundle.load` returned.
             batch_size: Images the model sees at once.
             tta: Over which views of each image, or window of it, probabilities are averaged.
+            windows: When windows slide over images, and how much they overlap.
             keep_confidences: Whether predictions hold each pixel's, in `Prediction.seen`.
+
+        Raises:
+            UsageError: The model needs windows, and there are to be none.
         """
         self.bundle = bundle
         self.batch_size = batch_size
+        self.windows = windows
+        self._policy = windows.policy(bundle.resize)
         self._keep_confidences = keep_confidences
         self._model = bundle.load_model(tta)
         self._dtype = bundle.label_map.dtype
         height, width = bundle.image_size
         self.reading = reading_of(bundle)
-        # Where images are larger than the model's windows, a batch is of windows of one image.
-        self.images_at_once = 1 if bundle.resize in ("crop", "tile") else batch_size
+        # Where windows slide over images, a batch is of windows of one image.
+        self.images_at_once = 1 if self._policy in SLIDING else batch_size
+        self._slider = sliding.Slider(
+            bundle.image_size, windows.overlap, batch_size, self._window_logits
+        )
         # XLA, which Keras turns on by default, is slower here on CPUs; so a plain graph.
         self._forward = tf.function(
             self._logits_and_confidence,
@@ -123,23 +115,12 @@ class Predictor:
         return list(self.predictions([self.prepare(image, name) for name, image in named]))
 
     def prepare(self, image: NDArray[np.uint8], name: str) -> Prepared:
-        """Brings an image to the model's scale and, but for sliding windows, to its size.
-
-        What was trained on crops is scaled as they are, but not cropped; what was trained on
-        tiles is left as it is.
-
-        Args:
-            image: RGB, uint8 [height, width, 3].
-            name: What messages call it.
+        """Brings an RGB image, uint8 [height, width, 3], to the model's scale.
 
         Raises:
             ValueError: It has another shape or dtype.
         """
-        _require_rgb(image)
-        height, width = image.shape[:2]
-        policy = cast(ResizePolicy, self.bundle.resize)
-        placement = resize.place_whole((height, width), self.bundle.image_size, policy)
-        return Prepared(resize.resize_image(image, placement), placement, name)
+        return prepare(image, name, self.bundle.image_size, self._policy)
 
     def predictions(self, prepared: Sequence[Prepared]) -> Iterator[Prediction]:
         """What the model says, one image after another: only one full-size mask need be kept.
@@ -155,6 +136,28 @@ class Predictor:
                 found = next(at_once) if one.fits(size) else self._predict_windows(one)
                 self._require_finite(found, one.name)
                 yield found
+
+    def slide(
+        self, read: sliding.ReadRows, size: tuple[int, int], name: str, take: sliding.TakeRows
+    ) -> Prediction:
+        """Segments an image that is read by rows, at its own scale.
+
+        Args:
+            read: Gives rows of it, uint8 [count, width, 3], asked for from top to bottom.
+            size: Its (height, width).
+            name: What messages call it.
+            take: Gets its mask, class ids [rows, width], from top to bottom.
+
+        Returns:
+            The prediction; of its mask, which was handed on, no row is left.
+
+        Raises:
+            JobError: As `predictions`.
+        """
+        placement = resize.place_whole(size, self.bundle.image_size, "tile")
+        found = self._slide(sliding.padded_rows(read, size, placement.target), placement, take)
+        self._require_finite(found, name)
+        return found
 
     def _require_finite(self, found: Prediction, name: str) -> None:
         # A logit that is infinite or no number makes its pixel's confidence, and so the mean, NaN.
@@ -175,7 +178,7 @@ class Predictor:
     def _prediction(
         self,
         logits: tf.Tensor,
-        best: NDArray[np.int32],
+        best: NDArray[np.integer[Any]],
         confidence: NDArray[np.float32],
         placement: Placement,
     ) -> Prediction:
@@ -184,26 +187,30 @@ class Predictor:
         sums.add(best[placement.box], confidence[placement.box])
         return sums.prediction(mask)
 
-    def _predict_windows(self, prepared: Prepared) -> Prediction:
-        """Slides over an image; of one at the model's own scale no logits are kept but a row's."""
-        placement = prepared.placement
+    def _slide(
+        self, read: sliding.ReadRows, placement: Placement, take: sliding.TakeRows
+    ) -> Prediction:
         sums = ConfidenceSums(self.bundle.label_map.num_classes, self._keep_confidences)
-        rows, columns = placement.box
-        keeps_scale = placement.inner == placement.source
-        bands: list[NDArray[Any]] = []
-        row = 0
-        for logits in blended_logits(
-            prepared.pixels, self.bundle.image_size, self.batch_size, self._window_logits
-        ):
-            seen = logits[: max(0, rows.stop - row), columns]
-            best, confidence = (t.numpy() for t in _best_and_confidence(tf.constant(seen)))
-            sums.add(best, confidence)
-            bands.append(best.astype(self._dtype) if keeps_scale else seen)
-            row += len(logits)
-        whole = np.concatenate(bands)
-        if keeps_scale:
-            return sums.prediction(whole)
-        return sums.prediction(resized_argmax(tf.constant(whole), placement.source, self._dtype))
+        blocks = self._slider(read, placement.target)
+        for ids, *certainty in sliding.reduced_bands(blocks, placement.source, self._reduced):
+            sums.add(ids, *certainty)
+            take(ids)
+        return sums.prediction(np.empty((0, placement.source[1]), self._dtype))
+
+    def _predict_windows(self, prepared: Prepared) -> Prediction:
+        placement = prepared.placement
+        if placement.inner == placement.source:
+            bands: list[NDArray[Any]] = []
+            found = self._slide(prepared.rows, placement, bands.append)
+            return replace(found, mask=np.concatenate(bands))
+        # Logits are resized as a whole: a crop's scale bounds how many there are.
+        blocks = self._slider(prepared.rows, placement.target)
+        logits = sliding.whole_logits(blocks, placement.target)
+        return self._prediction(tf.constant(logits), *self._reduced(logits), placement)
+
+    def _reduced(self, logits: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        best, confidence = (array.numpy() for array in _best_and_confidence(tf.constant(logits)))
+        return best.astype(self._dtype), confidence
 
     def _window_logits(self, windows: NDArray[np.uint8]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = self._run(windows)[0].numpy()
@@ -227,7 +234,11 @@ def _best_and_confidence(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def load_bundle(
-    path: str | Path, batch_size: int = DEFAULT_BATCH_SIZE, tta: Tta = "none"
+    path: str | Path,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    tta: Tta = "none",
+    windows: WindowsMode = "auto",
+    window_overlap: float = 0.25,
 ) -> Predictor:
     """Loads a bundle to segment images with.
 
@@ -236,11 +247,14 @@ def load_bundle(
         batch_size: Images the model sees at once.
         tta: Test-time augmentation: `flip` averages the class probabilities of an image and its
             mirror image, `flip_scale` also those of both at 0.75 and 1.25 times their size.
+        windows: `auto` slides windows over images where the model was trained on crops or tiles,
+            `always` over every image at its own scale, `never` over none.
+        window_overlap: Share of a window that its neighbours see, too, at most a half.
 
     Raises:
-        UsageError: The folder holds no bundle, or its model file was altered.
+        UsageError: The folder holds no sound bundle, or windows never slide that it needs.
     """
-    return Predictor(Bundle.load(path), batch_size, tta)
+    return Predictor(Bundle.load(path), batch_size, tta, Windows(windows, window_overlap))
 
 
 def load_for_job(
@@ -249,6 +263,7 @@ def load_for_job(
     batch_size: int,
     worker_threads: int,
     tta: Tta,
+    windows: Windows,
     *,
     keep_confidences: bool = False,
 ) -> Predictor:
@@ -262,7 +277,7 @@ def load_for_job(
     """
     use_one_thread_per_batch(worker_threads)
     bundle = Bundle.load(path)
-    predictor = Predictor(bundle, batch_size, tta, keep_confidences=keep_confidences)
+    predictor = Predictor(bundle, batch_size, tta, windows, keep_confidences=keep_confidences)
     found = bundle.fingerprint
     if found != fingerprint:
         raise JobError(
@@ -281,10 +296,3 @@ def use_one_thread_per_batch(batches: int) -> None:
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(batches)
-
-
-def _require_rgb(image: NDArray[np.uint8]) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(
-            f"images must be RGB, uint8 [height, width, 3]; found {image.dtype} {image.shape}"
-        )

@@ -1,51 +1,66 @@
 """The tables that labelling writes: one row for each image, one for each image and class."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from segflow.data.mask_formats import MaskFormat, encode
+from segflow.data.mask_formats import StoredMask
 from segflow.label.prediction import Prediction
 from segflow.label_map import LabelMap
 
+
+def _field(name: str, kind: pa.DataType, description: str, unit: str | None = None) -> pa.Field:
+    metadata = {"description": description, **({"unit": unit} if unit else {})}
+    return pa.field(name, kind, metadata=metadata)
+
+
+_IMAGE_URI = "address of the image, as listed; of one in a pack, the pack's and its name there"
+
 IMAGES_SCHEMA = pa.schema(
     [
-        pa.field("image_uri", pa.string(), metadata={"description": "as listed"}),
-        pa.field("image_sha256", pa.string(), metadata={"description": "of the file's bytes"}),
-        pa.field("height", pa.int32(), metadata={"description": "pixels, after EXIF orientation"}),
-        pa.field("width", pa.int32(), metadata={"description": "pixels, after EXIF orientation"}),
-        pa.field("mask", pa.binary(), metadata={"description": "class ids, see mask_format"}),
-        pa.field("mask_format", pa.string(), metadata={"description": "png, rle or none"}),
-        pa.field(
+        _field("image_uri", pa.string(), _IMAGE_URI),
+        _field("image_part", pa.string(), "where in a pack it lies, as JSON; null: it is a file"),
+        _field("key", pa.string(), "of the list, or the path in its source without extension"),
+        _field("group", pa.string(), "of the list; null: it says none"),
+        _field("image_sha256", pa.string(), "of the file's bytes, in hex"),
+        _field("height", pa.int32(), "after EXIF orientation", "pixels"),
+        _field("width", pa.int32(), "after EXIF orientation", "pixels"),
+        _field("ground_resolution", pa.float64(), "side of a pixel; null: unknown", "m"),
+        _field("mask", pa.binary(), "class ids, of the image's size; see mask_format"),
+        _field("mask_format", pa.string(), "png, rle or none"),
+        _field(
             "mean_confidence",
             pa.float64(),
-            metadata={"description": "mean largest class probability, at the model's resolution"},
+            "mean largest class probability, at the model's resolution",
         ),
-        pa.field("model_fingerprint", pa.string()),
+        _field("model_fingerprint", pa.string(), "SHA-256 of the model bundle, in hex"),
     ]
 )
 
 AREAS_SCHEMA = pa.schema(
     [
-        pa.field("image_uri", pa.string()),
-        pa.field("class_id", pa.int32()),
-        pa.field("class_name", pa.string()),
-        pa.field("pixels", pa.int64()),
-        pa.field("fraction", pa.float64(), metadata={"description": "of the image's pixels"}),
-        pa.field(
-            "area", pa.float64(), metadata={"description": "null without a ground resolution"}
-        ),
-        pa.field(
+        _field("image_uri", pa.string(), _IMAGE_URI),
+        _field("class_id", pa.int32(), "id of the class in the model's label map"),
+        _field("class_name", pa.string(), "name of the class in the model's label map"),
+        _field("pixels", pa.int64(), "of the class, at the image's size", "pixels"),
+        _field("fraction", pa.float64(), "of the image's pixels"),
+        _field("area", pa.float64(), "of the class; null without a ground resolution", "m2"),
+        _field(
             "mean_confidence",
             pa.float64(),
-            metadata={"description": "null: the class has no pixel at the model's resolution"},
+            "of its pixels; null: the class has no pixel at the model's resolution",
         ),
     ]
 )
+
+# Columns whose values come again and again; of others, a dictionary would be as long as they are.
+IMAGES_DICTIONARIES = ("group", "mask_format", "model_fingerprint")
+AREAS_DICTIONARIES = ("image_uri", "class_id", "class_name")
+
+_AREA_DIGITS = 100  # bits behind the point, of sums of areas
 
 
 @dataclass(frozen=True)
@@ -57,43 +72,46 @@ class Labelled:
 
 
 def labelled(
-    uri: str,
+    row: Mapping[str, Any],
     sha256: str,
+    mask: StoredMask,
     prediction: Prediction,
-    mask_format: MaskFormat,
     label_map: LabelMap,
     model_fingerprint: str,
+    ground_resolution: float | None = None,
 ) -> Labelled:
     """The rows of one image; the areas' pixels add up to height x width.
 
     Args:
-        uri: As listed.
+        row: Of the plan: where the image lies.
         sha256: Of the image file's bytes, in hex.
-        prediction: Of the image.
-        mask_format: How to store the mask.
+        mask: Of the image, as stored.
+        prediction: Of the image; its own mask is not looked at.
         label_map: The model's.
         model_fingerprint: The bundle's.
+        ground_resolution: Side of a pixel in metres; None: unknown.
     """
-    mask = prediction.mask
-    counts = np.bincount(mask.ravel(), minlength=label_map.num_classes)
+    counts, (height, width) = mask.pixels, mask.size
+    pixel_area = None if ground_resolution is None else ground_resolution**2
     image = {
-        "image_uri": uri,
+        **{name: row.get(name) for name in ("image_uri", "image_part", "key", "group")},
         "image_sha256": sha256,
-        "height": mask.shape[0],
-        "width": mask.shape[1],
-        "mask": encode(mask, mask_format),
-        "mask_format": mask_format,
+        "height": height,
+        "width": width,
+        "ground_resolution": ground_resolution,
+        "mask": mask.data,
+        "mask_format": mask.format,
         "mean_confidence": prediction.confidence,
         "model_fingerprint": model_fingerprint,
     }
     areas = [
         {
-            "image_uri": uri,
+            "image_uri": row["image_uri"],
             "class_id": c.id,
             "class_name": c.name,
             "pixels": int(counts[c.id]),
-            "fraction": int(counts[c.id]) / mask.size,
-            "area": None,
+            "fraction": int(counts[c.id]) / (height * width),
+            "area": None if pixel_area is None else int(counts[c.id]) * pixel_area,
             "mean_confidence": _or_none(prediction.class_confidence[c.id]),
         }
         for c in label_map.classes
@@ -103,14 +121,45 @@ def labelled(
 
 
 def class_sums(rows: Sequence[Labelled]) -> dict[str, Any]:
-    """Pixels and images by class id, and pixels in all."""
+    """Pixels, area and images by class id; pixels and images without an area in all.
+
+    Areas are integers, 2**-100 square metres each: those add up alike in any order.
+    """
     classes: dict[str, dict[str, int]] = {}
     for row in rows:
         for area in row.areas:
-            entry = classes.setdefault(str(area["class_id"]), {"pixels": 0, "images": 0})
+            none = {"pixels": 0, "area": 0, "images": 0}
+            entry = classes.setdefault(str(area["class_id"]), none)
             entry["pixels"] += area["pixels"]
+            entry["area"] += int(math.ldexp(area["area"] or 0, _AREA_DIGITS))
             entry["images"] += 1
-    return {"classes": classes, "pixels": sum(c["pixels"] for c in classes.values())}
+    return {
+        "classes": classes,
+        "pixels": sum(c["pixels"] for c in classes.values()),
+        "without_area": sum(row.image["ground_resolution"] is None for row in rows),
+    }
+
+
+def class_totals(label_map: LabelMap, sums: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a commit record says of each class, from the sums of all shards.
+
+    `area`, in square metres, is None unless every image has one.
+    """
+    pixels = sums.get("pixels", 0)
+    has_area = pixels and not sums["without_area"]
+    classes = []
+    for c in label_map.classes:
+        found = sums.get("classes", {}).get(str(c.id), {"pixels": 0, "area": 0, "images": 0})
+        totals = {
+            "id": c.id,
+            "name": c.name,
+            "pixels": found["pixels"],
+            "images": found["images"],
+            "fraction": found["pixels"] / pixels if pixels else 0.0,
+            "area": found["area"] / 2**_AREA_DIGITS if has_area else None,
+        }
+        classes.append(totals)
+    return classes
 
 
 def _or_none(value: float) -> float | None:

@@ -4,9 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segflow import outputs
-from segflow.data import mask_formats
-from segflow.data.decode import read_rgb
+from segflow.data import contained, mask_formats
+from segflow.data.config import DecodeLimits
+from segflow.data.pair import about, read_source
 from segflow.errors import RejectError
 from segflow.label_map import LabelMap
 from segflow.report import label_classes, pictures, sections, tables
@@ -20,7 +24,8 @@ _CLASSES = 3  # largest classes named below a picture
 _BINS = 40
 
 _COLUMNS = {
-    "images": "image_uri VARCHAR, mask BLOB, mask_format VARCHAR, mean_confidence DOUBLE",
+    "images": "image_uri VARCHAR, image_part VARCHAR, mask BLOB, mask_format VARCHAR, "
+    "mean_confidence DOUBLE",
     "areas": "image_uri VARCHAR, class_id INT, class_name VARCHAR, pixels BIGINT, fraction DOUBLE, "
     "area DOUBLE",
     "rejects": sections.REJECTS_COLUMNS,
@@ -135,7 +140,7 @@ def _examples(opened: Tables, label_map: LabelMap) -> list[tuple[str, list[Card]
 def _cards(opened: Tables, uris: Sequence[str], label_map: LabelMap) -> dict[str, Card]:
     shares = _largest_classes(opened, uris)
     rows = opened.rows(
-        "SELECT image_uri, mask, mask_format, mean_confidence FROM current_images "
+        "SELECT image_uri, image_part, mask, mask_format, mean_confidence FROM current_images "
         "WHERE list_contains($uris, image_uri)",
         uris=list(uris),
     )
@@ -164,16 +169,23 @@ def _largest_classes(opened: Tables, uris: Sequence[str]) -> dict[str, str]:
 def _card(row: Mapping[str, Any], shares: str, label_map: LabelMap) -> Card:
     uri, form = row["image_uri"], row["mask_format"]
     notes = [f"confidence {score(row['mean_confidence'])}", shares]
-    ids = None if row["mask"] is None else mask_formats.decode(row["mask"], form)
+    ids = None if row["mask"] is None else mask_formats.decode_to_show(row["mask"], form)
     if ids is None:
         notes.append("no mask was stored")
     alt = f"labels of {uri}"
     try:
-        rgb = read_rgb(uri)
+        rgb = _read(row)
     except RejectError as error:
         shown = [] if ids is None else [pictures.mask(ids, label_map, alt, "labels")]
-        return Card(uri, notes, shown, f"the image: {error}; its labels still hold")
+        return Card(uri, notes, shown, f"the {error}; its labels still hold")
     shown = [pictures.photo(rgb, uri)]
     if ids is not None:
         shown.append(pictures.overlay(rgb, ids, label_map, alt, "labels"))
     return Card(uri, notes, shown)
+
+
+def _read(row: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """The image of a row, whether it is a file or lies in a pack."""
+    limits = DecodeLimits()
+    data = read_source(row["image_uri"], (None, None), limits, part=row["image_part"])
+    return about("image", lambda: contained.decode_rgb(data, limits))

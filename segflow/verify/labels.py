@@ -1,16 +1,35 @@
 """Checks labels: every mask is decoded, its pixels counted and compared with the areas."""
 
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segflow import outputs
-from segflow.data.mask_formats import decode
+from segflow.data.mask_formats import MaskFormat, bands
 from segflow.verify.files import count_problems, file_problems, input_problems, rows
+
+Row = Mapping[str, Any]
+
+
+@dataclass
+class _Found:
+    """What the tables of a run hold: images, and by class id pixels and square metres."""
+
+    images: int = 0
+    pixels: Counter[int] = field(default_factory=Counter)
+    area: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, areas: Sequence[Row]) -> None:
+        """Adds an image, by its rows of `areas`."""
+        self.images += 1
+        for row in areas:
+            self.pixels[row["class_id"]] += row["pixels"]
+            self.area[row["class_id"]] += row["area"] or 0
 
 
 def problems(folder: Path) -> Iterator[str]:
@@ -27,25 +46,16 @@ def _run_problems(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
     yield from input_problems(record["inputs"])
     if damaged:
         return
-    totals: Counter[int] = Counter()
-    count = 0
+    found = _Found()
     tables = _parts(files, "images"), _parts(files, "areas")
     yield from count_problems("part files of areas", len(tables[1]), len(tables[0]))
     for images, areas in zip(*tables, strict=False):
-        by_image = _areas(folder, areas)
-        for row in rows(folder, [images], "images"):
-            count += 1
-            pixels = by_image.pop(row["image_uri"], {})
-            totals.update(pixels)
-            yield from _image_problems(row, pixels)
-        for uri in by_image:
-            yield f"{uri}: has areas, but no row in images"
-    yield from count_problems("images", count, record["inputs"]["accepted"])
+        yield from _part_problems(folder, images, areas, found)
+    yield from count_problems("images", found.images, record["inputs"]["accepted"])
     rejected = sum(1 for _ in rows(folder, files, "rejects"))
     yield from count_problems("rejects", rejected, record["inputs"]["rejected"])
     for entry in record["classes"]:
-        what = f"pixels of class {entry['name']}"
-        yield from count_problems(what, totals[entry["id"]], entry["pixels"])
+        yield from _class_problems(entry, found)
     yield from _adjustment_problems(record)
 
 
@@ -61,22 +71,55 @@ def _parts(files: Any, table: str) -> list[Mapping[str, Any]]:
     return [file for file in files if file["path"].startswith(f"{table}/")]
 
 
-def _areas(folder: Path, file: Mapping[str, Any]) -> dict[str, dict[int, int]]:
-    areas: dict[str, dict[int, int]] = {}
-    for row in rows(folder, [file], "areas"):
-        areas.setdefault(row["image_uri"], {})[row["class_id"]] = row["pixels"]
-    return areas
+def _part_problems(folder: Path, images: Row, areas: Row, found: _Found) -> Iterator[str]:
+    """Compares a part of `images` with that of `areas`; adds both to what is found."""
+    by_image: dict[str, list[Row]] = {}
+    for row in rows(folder, [areas], "areas"):
+        by_image.setdefault(row["image_uri"], []).append(row)
+    for row in rows(folder, [images], "images"):
+        of_image = by_image.pop(row["image_uri"], [])
+        found.add(of_image)
+        yield from _image_problems(row, {area["class_id"]: area["pixels"] for area in of_image})
+        yield from _ground_problems(row, of_image)
+    for uri in by_image:
+        yield f"{uri}: has areas, but no row in images"
 
 
-def _image_problems(row: Mapping[str, Any], pixels: Mapping[int, int]) -> Iterator[str]:
+def _image_problems(row: Row, pixels: Mapping[int, int]) -> Iterator[str]:
     size = (row["height"], row["width"])
     if sum(pixels.values()) != size[0] * size[1]:
         yield f"{row['image_uri']}: areas add up to {sum(pixels.values())}, not {size[0] * size[1]}"
     if row["mask"] is None:
         return
-    mask = decode(row["mask"], row["mask_format"])
-    ids, counts = np.unique(mask, return_counts=True)
-    if mask.shape != size:
-        yield f"{row['image_uri']}: the mask is {mask.shape}, the image {size}"
-    if dict(zip(ids.tolist(), counts.tolist(), strict=True)) != dict(pixels):
+    found, shape = _counted(row["mask"], row["mask_format"])
+    if shape != size:
+        yield f"{row['image_uri']}: the mask is {shape}, the image {size}"
+    if found != dict(pixels):
         yield f"{row['image_uri']}: the mask's pixels are not those in areas"
+
+
+def _ground_problems(row: Row, areas: Sequence[Row]) -> Iterator[str]:
+    side = row["ground_resolution"]
+    for area in areas:
+        expected = None if side is None else area["pixels"] * side**2
+        if area["area"] != expected:
+            found = f"{area['class_name']} covers {area['area']} m2"
+            yield f"{row['image_uri']}: {found}, its pixels and their size say {expected}"
+
+
+def _class_problems(entry: Mapping[str, Any], found: _Found) -> Iterator[str]:
+    what, pixels, area = f"of class {entry['name']}", found.pixels, found.area[entry["id"]]
+    yield from count_problems(f"pixels {what}", pixels[entry["id"]], entry["pixels"])
+    if entry["area"] is not None and not math.isclose(area, entry["area"], rel_tol=1e-9):
+        yield f"area {what}: {area} m2 found, the record says {entry['area']}"
+
+
+def _counted(mask: bytes, mask_format: MaskFormat) -> tuple[dict[int, int], tuple[int, int]]:
+    """Pixels by class id, and the (height, width), of a stored mask."""
+    found: Counter[int] = Counter()
+    height = width = 0
+    for band in bands(mask, mask_format):
+        ids, counts = np.unique(band, return_counts=True)
+        found.update(dict(zip(ids.tolist(), counts.tolist(), strict=True)))
+        height, width = height + band.shape[0], band.shape[1]
+    return dict(found), (height, width)

@@ -43,12 +43,15 @@ FLAGS = {
     "evaluate": {
         **dict.fromkeys(("model", "output"), REQUIRED),
         **{"dataset": "none", "split": "val", "images": "none", "masks": "none"},
+        **{"windows": "auto", "window-overlap": "0.25"},
         **{"max-reject-fraction": "0.05"},
         **SHARED,
     },
     "label": {
         **dict.fromkeys(("model", "images", "output"), REQUIRED),
         **{"mask-format": "png", "tta": "none", "shard-size": "256", "max-reject-fraction": "0.05"},
+        **{"root": "none", "ground-resolution": "none", "detect-changes": "time"},
+        **{"windows": "auto", "window-overlap": "0.25"},
         **SHARED,
     },
     "ensemble": {
@@ -58,6 +61,17 @@ FLAGS = {
     },
     "report": {"output": "none", **SHARED},
     "compare": {"output": "none", "max-change": "1.0", **SHARED},
+    "export": {
+        **dict.fromkeys(("format", "output"), REQUIRED),
+        **{"run": "none", "images-from": "none", "review-only": "False"},
+        **{"copy-images": "False", "link-images": "False", "color-masks": "False"},
+        **SHARED,
+    },
+    "explain": {
+        **{"image": "none", "run": "none", "key": "none", "variant": "0", "again": "False"},
+        **{"model": "none", "json": "False"},
+        **SHARED,
+    },
     "verify": SHARED,
     "example": {**dict.fromkeys(("key", "output"), REQUIRED), "variant": "0", **SHARED},
     "demo": {"output": "./demo", **SHARED},

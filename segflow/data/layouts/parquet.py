@@ -15,7 +15,6 @@ from segflow.data.packs import LARGEST_COLUMN, Cell, Pack, encodings, to_json
 from segflow.errors import UsageError
 from segflow.label_map import LabelMap
 
-SUFFIXES = frozenset({".parquet"})
 _IMAGE = "image"
 _MASKS = ("mask", "label", "annotation", "segmentation_mask")
 _OPTIONAL = ("key", "split")
@@ -27,13 +26,14 @@ class Parquet:
     """Columns image and mask of bytes or `{bytes, path}`; optional key and split."""
 
     name: str = "parquet"
+    suffixes: frozenset[str] = frozenset({".parquet"})
 
     def recognise(self, paths: SourcePaths) -> str | None:
         """--images is a Parquet file, or a folder of them, with bytes in its column image."""
-        pack = first_pack(paths, SUFFIXES)
+        pack = first_pack(paths, self.suffixes)
         if pack is None or not holds_bytes(pack):
             return None
-        return f"{why_packs(paths, SUFFIXES)}, and its column image holds bytes"
+        return f"{why_packs(paths, self.suffixes)}, and its column image holds bytes"
 
     def sources(self, paths: SourcePaths) -> Iterator[SourceFile]:
         """Image and mask of each row; without a column key, the file's key and the row's number.
@@ -41,19 +41,30 @@ class Parquet:
         Raises:
             UsageError: A file lacks a column, or its row groups are too large.
         """
-        for pack in list_packs(self.name, paths, SUFFIXES):
+        return self._sources(paths, ("image", "mask"))
+
+    def images(self, paths: SourcePaths) -> Iterator[SourceFile]:
+        """The image of each row; no column of masks is needed.
+
+        Raises:
+            UsageError: As `sources`.
+        """
+        return self._sources(paths, ("image",))
+
+    def label_map(self, paths: SourcePaths) -> LabelMap | None:
+        """None: the file says nothing of classes."""
+        return None
+
+    def _sources(self, paths: SourcePaths, roles: tuple[Role, ...]) -> Iterator[SourceFile]:
+        for pack in list_packs(self.name, paths, self.suffixes):
             if pack.code is not None:
                 yield broken(pack, pack.message or "")
                 continue
             try:
                 with pq.ParquetFile(pack.path) as file:
-                    yield from _rows(pack, file)
+                    yield from _rows(pack, file, roles)
             except pa.ArrowException as error:
                 yield broken(pack, f"a broken Parquet file: {error}")
-
-    def label_map(self, paths: SourcePaths) -> LabelMap | None:
-        """None: the file says nothing of classes."""
-        return None
 
 
 def holds_bytes(path: Path) -> bool:
@@ -78,23 +89,40 @@ def _is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _rows(pack: Listed, file: pq.ParquetFile) -> Iterator[SourceFile]:
-    schema = file.schema_arrow
-    mask = next((name for name in _MASKS if _is_bytes(schema, name)), None)
-    if mask is None or not _is_bytes(schema, _IMAGE):
-        raise UsageError(
-            f"{pack.path}: expected columns image and {', '.join(_MASKS[:-1])} or {_MASKS[-1]} of "
-            f"bytes, found {', '.join(schema.names)}"
-        )
-    wanted = [name for name in _OPTIONAL if name in schema.names]
+def _rows(pack: Listed, file: pq.ParquetFile, roles: tuple[Role, ...]) -> Iterator[SourceFile]:
+    columns = _columns(pack, file.schema_arrow, roles)
+    wanted = [name for name in _OPTIONAL if name in file.schema_arrow.names]
     number = 0
     for group in range(file.metadata.num_row_groups):
-        sizes = {name: _bytes_per_row(pack, file, group, name) for name in (_IMAGE, mask)}
+        sizes = {name: _bytes_per_row(pack, file, group, name) for name in columns.values()}
         rows = file.metadata.row_group(group).num_rows
         texts = file.read_row_group(group, columns=wanted).to_pylist() if wanted else [{}] * rows
         for row, text in enumerate(texts):
-            yield from _pair(pack, (group, row, number), sizes, text)
+            for role, column in columns.items():
+                cell = Cell(Pack(pack.path, pack.bytes), group, row, column)
+                yield _source(role, pack, cell, number, sizes[column], text)
             number += 1
+
+
+def _columns(pack: Listed, schema: pa.Schema, roles: tuple[Role, ...]) -> dict[Role, str]:
+    """The columns of bytes that hold images, and masks if they are wanted.
+
+    Raises:
+        UsageError: There are none.
+    """
+    names: dict[Role, tuple[str, ...]] = {"image": (_IMAGE,), "mask": _MASKS}
+    found = {
+        role: next((name for name in names[role] if _is_bytes(schema, name)), None)
+        for role in roles
+    }
+    columns = {role: name for role, name in found.items() if name is not None}
+    if len(columns) < len(roles):
+        masks = f" and {', '.join(_MASKS[:-1])} or {_MASKS[-1]}"
+        expected = f"columns image{masks}" if "mask" in roles else "a column image"
+        raise UsageError(
+            f"{pack.path}: expected {expected} of bytes, found {', '.join(schema.names)}"
+        )
+    return columns
 
 
 def _bytes_per_row(pack: Listed, file: pq.ParquetFile, group: int, name: str) -> int:
@@ -121,16 +149,12 @@ def _bytes_per_row(pack: Listed, file: pq.ParquetFile, group: int, name: str) ->
     return int(size // max(1, metadata.num_rows))
 
 
-def _pair(
-    pack: Listed, place: tuple[int, int, int], sizes: Mapping[str, int], text: Mapping[str, Any]
-) -> Iterator[SourceFile]:
-    group, row, number = place
+def _source(
+    role: Role, pack: Listed, cell: Cell, number: int, size: int, text: Mapping[str, Any]
+) -> SourceFile:
     key = str(text.get("key") or f"{pack.key}/{number:08d}")
     split = str(text["split"]) if text.get("split") else split_of(pack)
-    roles: tuple[Role, Role] = ("image", "mask")
-    for role, (column, size) in zip(roles, sizes.items(), strict=True):
-        part = to_json(Cell(Pack(pack.path, pack.bytes), group, row, column))
-        path = f"{pack.path}/{number:08d}"
-        file = Listed(path, key, size, pack.mtime_ns, part=part)
-        # A worker reads a row group at once: its rows stay together.
-        yield SourceFile(role, file, key, split, near=f"{pack.key}/{group}")
+    path = f"{pack.path}/{number:08d}"
+    file = Listed(path, key, size, pack.mtime_ns, part=to_json(cell))
+    # A worker reads a row group at once: its rows stay together.
+    return SourceFile(role, file, key, split, near=f"{pack.key}/{cell.row_group}")

@@ -13,7 +13,6 @@ from segflow.data.packs import Pack, Span, to_json
 from segflow.errors import RejectCode
 from segflow.label_map import LabelMap
 
-_SUFFIXES = frozenset({".tar"})
 _LOSSLESS = ("png", "tif", "tiff", "bmp", "gif")
 _IMAGES = ("jpg", "jpeg", "webp", "jp2", "avif", "ppm", "tga", *_LOSSLESS)
 _MASKS = ("mask", "seg", "segmentation", "label", "annotation", "gt")
@@ -26,14 +25,15 @@ class Tar:
     """`KEY.jpg` with `KEY.png`, `KEY.mask.png` or `KEY.seg.png`, side by side in the archive."""
 
     name: str = "tar"
+    suffixes: frozenset[str] = frozenset({".tar"})
 
     def recognise(self, paths: SourcePaths) -> str | None:
         """--images is a tar file, or a folder of them."""
-        return why_packs(paths, _SUFFIXES)
+        return why_packs(paths, self.suffixes)
 
     def sources(self, paths: SourcePaths) -> Iterator[SourceFile]:
         """The members of every archive; their bytes are not read."""
-        for pack in list_packs(self.name, paths, _SUFFIXES):
+        for pack in list_packs(self.name, paths, self.suffixes):
             if pack.code is not None:
                 yield broken(pack, pack.message or "")
                 continue
@@ -42,6 +42,10 @@ class Tar:
                     yield from _samples(pack, archive)
             except tarfile.TarError as error:
                 yield broken(pack, f"no tar file, or a compressed one: unpack it ({error})")
+
+    def images(self, paths: SourcePaths) -> Iterator[SourceFile]:
+        """The images alone, of packs with masks or without."""
+        return (source for source in self.sources(paths) if source.role == "image")
 
     def label_map(self, paths: SourcePaths) -> LabelMap | None:
         """None: an archive says nothing of classes."""

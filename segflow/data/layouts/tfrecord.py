@@ -10,7 +10,6 @@ from segflow.data.packs import Feature, Pack, to_json
 from segflow.data.records import list_frames
 from segflow.label_map import LabelMap
 
-_SUFFIXES = frozenset({".tfrecord", ".tfrecords", ".tfrec"})
 _IMAGE, _MASK = "image/encoded", "image/segmentation/class/encoded"
 
 
@@ -19,14 +18,15 @@ class TfRecord:
     """Examples with `image/encoded` and `image/segmentation/class/encoded`."""
 
     name: str = "tfrecord"
+    suffixes: frozenset[str] = frozenset({".tfrecord", ".tfrecords", ".tfrec"})
 
     def recognise(self, paths: SourcePaths) -> str | None:
         """--images is a TFRecord file, or a folder of them."""
-        return why_packs(paths, _SUFFIXES)
+        return why_packs(paths, self.suffixes)
 
     def sources(self, paths: SourcePaths) -> Iterator[SourceFile]:
         """Image and mask of each record; the key is the file's with the record's number."""
-        for pack in list_packs(self.name, paths, _SUFFIXES):
+        for pack in list_packs(self.name, paths, self.suffixes):
             if pack.code is not None:
                 yield broken(pack, pack.message or "")
                 continue
@@ -35,6 +35,10 @@ class TfRecord:
                     yield from _example(pack, number, offset, size)
             except ValueError as error:
                 yield broken(pack, str(error))
+
+    def images(self, paths: SourcePaths) -> Iterator[SourceFile]:
+        """The images alone, of packs with masks or without."""
+        return (source for source in self.sources(paths) if source.role == "image")
 
     def label_map(self, paths: SourcePaths) -> LabelMap | None:
         """None: records say nothing of classes."""

@@ -180,7 +180,7 @@ def test_what_cannot_be_compared_is_said(labels, images, monkeypatch, tmp_path):
         _compare(labels.output, tmp_path / "empty")
     bare = dataclasses.replace(labels, output=tmp_path / "bare")
     bare.label(mask_format="none")
-    with pytest.raises(UsageError, match="--mask-format none, so no pixels to compare"):
+    with pytest.raises(UsageError, match="--mask-format none, so there are no masks to compare"):
         _compare(labels.output, bare.output)
     with pytest.raises(UsageError, match="holds no finished output of this command"):
         _compare(labels.output, labels.output, output=str(labels.images))
@@ -190,7 +190,7 @@ def test_other_classes_cannot_be_compared(labels, images, monkeypatch):
     labels.label()
     other = _other(labels, monkeypatch)
     monkeypatch.setattr(
-        "segflow.compare.sides.Side.label_map",
+        "segflow.label.selection.Selection.label_map",
         property(
             lambda side: (
                 LABELS if side.address.endswith("other") else LabelMap((LabelClass(0, "sky"),))

@@ -151,9 +151,12 @@ def test_without_rasterio_one_line_says_what_to_install(monkeypatch):
     [
         ("EPSG:32633", from_origin(5e5, 5e6, 0.3, 0.3), 0.3),
         ("EPSG:32633", from_origin(5e5, 5e6, 2, 8), 4.0),  # the square of equal area
+        ("EPSG:32633", from_origin(5e5, 5e6, 1e7, 1e7), None),  # no pixel of anything
         ("EPSG:32633", Affine(0.6, -0.8, 5e5, -0.8, -0.6, 5e6), 1.0),  # turned
         ("EPSG:2263", from_origin(1e6, 2e5, 1, 1), 1200 / 3937),  # US survey feet
         ("EPSG:4326", from_origin(10, 50, 1e-5, 1e-5), None),  # degrees
+        ("EPSG:3857", from_origin(1e6, 8e6, 1, 1), None),  # twice the ground, at 60 degrees
+        ("EPSG:3395", from_origin(1e6, 8e6, 1, 1), None),
         (None, from_origin(5e5, 5e6, 0.3, 0.3), None),
     ],
 )

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +23,8 @@ from segflow.label.config import LabelConfig
 from segflow.label.labelling import LabelJob
 from segflow.label.planning import LabelPlan
 from segflow.label.prediction import Prediction
+from segflow.label.sliding import ReadRows, TakeRows
+from segflow.label.windows import AUTO
 from segflow.label_map import LabelClass, LabelMap
 
 LABELS = LabelMap((LabelClass(0, "sky"), LabelClass(1, "road"), LabelClass(2, "it's")))
@@ -33,6 +35,7 @@ class FakePredictor:
 
     images_at_once = 8
     reading = AS_SHOWN
+    windows = AUTO
 
     def __init__(self, fingerprint: str) -> None:
         self.bundle = SimpleNamespace(label_map=LABELS, fingerprint=fingerprint)
@@ -46,15 +49,29 @@ class FakePredictor:
         by_class = np.array([0.5, 0.75, np.nan])
         return (Prediction(image[..., 0], 0.625, by_class) for image in prepared)
 
+    def slide(self, read: ReadRows, size: tuple[int, int], name: str, take: TakeRows) -> Prediction:
+        """As `predictions`, of an image that is read by rows."""
+        for top in range(0, size[0], 50):
+            take(read(top, min(50, size[0] - top))[..., 0])
+        by_class = np.array([0.5, 0.75, np.nan])
+        return Prediction(np.empty((0, size[1]), np.uint8), 0.625, by_class)
+
 
 def draw(path: Path, red: int = 1, size: tuple[int, int] = (2, 3)) -> Path:
     """A picture whose upper left pixel is of class 0 and all others of class `red`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(red, size))
+    return path
+
+
+def png(red: int = 1, size: tuple[int, int] = (2, 3)) -> bytes:
+    """The bytes of such a picture."""
     pixels = np.zeros((*size, 3), np.uint8)
     pixels[..., 0] = red
     pixels[0, 0] = 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-    return path
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
@@ -68,10 +85,11 @@ def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Labels:
-    """A labels folder `output` of the images in `images`."""
+    """A labels folder `output` of the images in `images`, and what planning told."""
 
     images: Path
     output: Path
+    told: list[str] = field(default_factory=list)
 
     def label(self, model: str = "model a", **changes: Any) -> Mapping[str, Any] | None:
         """Labels what is new; the commit record, None if nothing was."""
@@ -81,10 +99,17 @@ class Labels:
         return outcome and storage.read_json(self.output / f"runs/{outcome.run}.json")
 
     def launch(self, config: LabelConfig, model: str) -> Outcome | None:
-        """Plans and works off a run."""
+        """Plans and works off a run; what it tells goes to `told`."""
         recorded = config.recorded() | {"model_fingerprint": model}
         plan = LabelPlan(
-            recorded["images"], self.output, model, config.shard_size, recorded["limits"]
+            source=recorded["images"],
+            output=self.output,
+            model_fingerprint=model,
+            shard_size=config.shard_size,
+            limits=recorded["limits"],
+            root=recorded["root"],
+            detect_changes=config.detect_changes,
+            tell=self.told.append,
         )
         job = LabelJob(config, LABELS, model)
         console = Console(file=io.StringIO())

@@ -21,6 +21,9 @@ def _config(**changes: object) -> LabelConfig:
         ({"worker_threads": 0}, "--worker-threads must be 1 or more, found 0"),
         ({"shard_size": -1}, "--shard-size must be 1 or more, found -1"),
         ({"max_reject_fraction": 2}, "--max-reject-fraction must be 0 to 1, found 2"),
+        ({"ground_resolution": 0}, "--ground-resolution must be 1e-09 to 1000000.0, found 0"),
+        ({"ground_resolution": float("nan")}, "--ground-resolution must be 1e-09 to"),
+        ({"window_overlap": 0.7}, "--window-overlap must be 0 to 0.5, found 0.7"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_name_of_its_flag(change, message):
@@ -32,8 +35,12 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_flag(change, message):
     "change",
     [
         {"images": "j"},
+        {"root": "r"},
+        {"ground_resolution": 0.5},
         {"mask_format": "rle"},
         {"tta": "flip"},
+        {"windows": "always"},
+        {"window_overlap": 0.5},
         {"batch_size": 1},
         {"shard_size": 1},
         {"limits": DecodeLimits(max_bytes=9)},
@@ -44,7 +51,7 @@ def test_whatever_decides_the_bytes_is_recorded(change):
 
 
 def test_what_does_not_decide_the_bytes_is_not_recorded():
-    other = _config(output="p", worker_threads=7, max_reject_fraction=1.0)
+    other = _config(output="p", worker_threads=7, max_reject_fraction=1.0, detect_changes="hash")
 
     assert _config().recorded() == other.recorded()
 

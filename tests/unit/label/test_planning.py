@@ -1,10 +1,13 @@
 """Plans of label runs: what is new, changed or gone since the runs before."""
 
+import errno
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from segflow import storage
+from segflow import hashing, storage
 from segflow.data.config import DecodeLimits
 from segflow.errors import RejectCode, UsageError
 from segflow.jobs.run import Run
@@ -28,6 +31,9 @@ def test_a_row_says_where_the_image_lies_and_what_it_was_when_it_was_listed(labe
         "image_uri": str(path),
         "image_bytes": path.stat().st_size,
         "image_mtime_ns": path.stat().st_mtime_ns,
+        "image_part": None,
+        "group": None,
+        "ground_resolution": None,
         "code": None,
         "message": None,
     }
@@ -257,3 +263,100 @@ def test_the_reject_budget_is_a_share_of_all_that_was_found():
     assert run.allowed_rejects(0.05, {}) == pytest.approx(22.1)
     first = Run("out", "r", "f", "t", {"all": 1}, 6, {}, {}, {})
     assert first.allowed_rejects(0.05, {}) == pytest.approx(0.3)
+
+
+def _touch(path: Path) -> None:
+    os.utime(path, ns=(5, path.stat().st_mtime_ns + 1))
+
+
+def test_by_hash_only_other_bytes_are_a_change(labels, monkeypatch):
+    same, other, larger, broken = (labels.images / f"{name}.png" for name in ("s", "o", "l", "b"))
+    for path in (same, other, larger):
+        draw(path, red=1)
+    broken.write_text("no picture")
+    labels.label()
+    for path in (same, broken):
+        _touch(path)
+    draw(other, red=2)
+    assert other.stat().st_size == same.stat().st_size
+    draw(larger, size=(40, 50))
+    read = _count_reads(labels, monkeypatch)
+
+    # What was rejected has no hash to compare with.
+    assert _planned(labels, detect_changes="hash") == {"o.png", "l.png", "b.png"}
+    assert read == {str(same), str(other)}
+    assert labels.told[-1] == "known bytes: 1 images have another time alone, and are not new"
+    assert _planned(labels, detect_changes="time") is None
+    assert {row[0] for row in labels.current("height")} == {"s.png", "o.png", "l.png"}
+
+
+def _count_reads(labels: Labels, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The images whose bytes are hashed from now on."""
+    read: set[str] = set()
+    _on_hash(labels, monkeypatch, lambda path: read.add(str(path)))
+    return read
+
+
+def _on_hash(labels: Labels, monkeypatch: pytest.MonkeyPatch, do: Callable[[Path], object]) -> None:
+    sha256_file = hashing.sha256_file
+
+    def watched(path: str | Path) -> str:
+        if Path(path).is_relative_to(labels.images):
+            do(Path(path))
+        return sha256_file(path)
+
+    monkeypatch.setattr(hashing, "sha256_file", watched)
+
+
+def test_what_was_read_once_is_not_read_again(labels, monkeypatch):
+    path = draw(labels.images / "a.png")
+    labels.label()
+    _touch(path)
+    draw(labels.images / "b.png")
+    assert _planned(labels, detect_changes="hash") == {"b.png"}
+    read = _count_reads(labels, monkeypatch)
+
+    assert _planned(labels, detect_changes="hash") is None
+    assert _planned(labels) is None
+    assert read == set()
+    _touch(path)
+    assert _planned(labels, detect_changes="hash") is None
+    assert read == {str(path)}
+
+
+def test_an_image_that_was_gone_is_new_though_its_bytes_are_known(labels):
+    draw(labels.images / "a.png")
+    path = draw(labels.images / "b.png")
+    labels.label()
+    path.unlink()
+    labels.label(detect_changes="hash")
+    draw(path)
+
+    assert _planned(labels, detect_changes="hash") == {"b.png"}
+    assert [row[0] for row in labels.current("run")] == ["a.png", "b.png"]
+
+
+def test_a_file_that_goes_while_it_is_hashed_is_planned_and_rejected(labels, monkeypatch):
+    draw(labels.images / "a.png")
+    path = draw(labels.images / "b.png")
+    labels.label()
+    _touch(path)
+    _on_hash(labels, monkeypatch, Path.unlink)
+
+    record = labels.label(detect_changes="hash")
+
+    assert record["inputs"]["by_code"] == {"source_changed": 1}
+
+
+def test_a_fault_of_the_storage_is_no_change(labels, monkeypatch):
+    path = draw(labels.images / "a.png")
+    labels.label()
+    _touch(path)
+
+    def fail(_: Path) -> None:
+        raise OSError(errno.ETIMEDOUT, "no answer")
+
+    _on_hash(labels, monkeypatch, fail)
+
+    with pytest.raises(OSError, match="no answer"):
+        labels.label(detect_changes="hash")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from segflow.data.mask_formats import decode
+from segflow.data.mask_formats import decode, store
 from segflow.label.prediction import Prediction
 from segflow.label.tables import AREAS_SCHEMA, IMAGES_SCHEMA, Labelled, class_sums, labelled
 from tests.unit.label.batches import LABELS, draw
@@ -19,11 +19,15 @@ _mask = hnp.arrays(
     np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 2)
 )
 CONFIDENCE = np.array([0.5, np.nan, 0.25])
+ROW = {"image_uri": "/a.png", "image_part": None, "key": "a", "group": None}
 
 
-def _labelled(mask: np.ndarray, mask_format: str = "png") -> Labelled:
+def _labelled(
+    mask: np.ndarray, mask_format: str = "png", ground_resolution: float | None = None
+) -> Labelled:
     prediction = Prediction(mask, 0.5, CONFIDENCE)
-    return labelled("/a.png", "f" * 64, prediction, mask_format, LABELS, "m" * 64)
+    stored = store(mask, LABELS.num_classes, mask_format)
+    return labelled(ROW, "f" * 64, stored, prediction, LABELS, "m" * 64, ground_resolution)
 
 
 @given(_mask)
@@ -66,8 +70,9 @@ def test_the_row_of_an_image_holds_its_mask_and_where_it_comes_from():
 
     assert np.array_equal(decode(row.pop("mask"), "png"), mask)
     assert row == {
-        "image_uri": "/a.png",
+        **ROW,
         "image_sha256": "f" * 64,
+        "ground_resolution": None,
         "height": 2,
         "width": 3,
         "mask_format": "png",
@@ -100,8 +105,8 @@ def test_class_sums_add_up_over_images(masks):
     assert sums["pixels"] == sum(mask.size for mask in masks)
     for class_id in range(3):
         found = [int((mask == class_id).sum()) for mask in masks if (mask == class_id).any()]
-        entry = sums["classes"].get(str(class_id), {"pixels": 0, "images": 0})
-        assert entry == {"pixels": sum(found), "images": len(found)}
+        entry = sums["classes"].get(str(class_id), {"pixels": 0, "area": 0, "images": 0})
+        assert entry == {"pixels": sum(found), "area": 0, "images": len(found)}
 
 
 def test_a_run_writes_both_tables_and_totals_that_agree_with_them(labels):
@@ -129,9 +134,9 @@ def test_a_run_writes_both_tables_and_totals_that_agree_with_them(labels):
         assert row["image_sha256"] == hashlib.sha256(data).hexdigest()
     assert record["pixels"] == sum(r["pixels"] for r in tables["areas"]) == 33
     assert record["classes"] == [
-        {"id": 0, "name": "sky", "pixels": 3, "images": 3, "fraction": 3 / 33},
-        {"id": 1, "name": "road", "pixels": 11, "images": 2, "fraction": 11 / 33},
-        {"id": 2, "name": "it's", "pixels": 19, "images": 1, "fraction": 19 / 33},
+        {"id": 0, "name": "sky", "pixels": 3, "images": 3, "fraction": 3 / 33, "area": None},
+        {"id": 1, "name": "road", "pixels": 11, "images": 2, "fraction": 11 / 33, "area": None},
+        {"id": 2, "name": "it's", "pixels": 19, "images": 1, "fraction": 19 / 33, "area": None},
     ]
     assert [(r["key"], r["mask_uri"], r["code"]) for r in tables["rejects"]] == [
         ("broken", None, "unreadable")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segflow.label.predictor import load_bundle
-from segflow.label.sliding import blended_logits
+from segflow.label.sliding import Slider, whole_logits
 from segflow.label_map import LabelClass, LabelMap
 from tests.bundles import write_bundle
 from tests.unit.models import averages
@@ -46,8 +46,9 @@ def test_each_window_of_a_large_picture_is_averaged_over_its_views(model, tmp_pa
 
     found = load_bundle(bundle, tta="flip").predict(picture)
 
-    bands = blended_logits(picture, SIZE, 4, lambda windows: _flipped_log(model, windows))
-    assert np.array_equal(found, np.concatenate(list(bands)).argmax(-1))
+    slider = Slider(SIZE, 0.25, 4, lambda windows: _flipped_log(model, windows))
+    logits = whole_logits(slider(lambda top, count: picture[top : top + count], (30, 45)), (30, 45))
+    assert np.array_equal(found, logits.argmax(-1))
 
 
 def test_other_views_are_refused(model, tmp_path: Path):

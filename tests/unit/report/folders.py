@@ -17,8 +17,9 @@ from segflow.data.records import Record, encode_example, write_frame
 from segflow.data.resize import place
 from segflow.evaluate.table import IMAGES_SCHEMA, image_row
 from segflow.label.prediction import Prediction
+from segflow.label.tables import IMAGES_SCHEMA as LABELLED_SCHEMA
 from segflow.label_map import LabelMap
-from segflow.outputs import EVALUATION
+from segflow.outputs import EVALUATION, LABELS
 from segflow.scores.boundary import boundary_counts
 from segflow.scores.calibration import calibration
 from segflow.scores.images import score_images
@@ -274,12 +275,12 @@ def write_run(
     """
     drawn = [_label(sources, seed, model, confidence) for seed in seeds]
     tables = {
-        "images": [image for image, _ in drawn],
+        "images": pa.Table.from_pylist([image for image, _ in drawn], LABELLED_SCHEMA),
         "areas": [area for _, areas in drawn for area in areas],
         "rejects": _reject_rows(rejected),
     }
     record = {
-        "format_version": 1,
+        "format_version": LABELS.format_version,
         "run": run,
         "started": "2026-01-01T00:00:00Z",
         "finished": "2026-01-01T00:00:08Z",

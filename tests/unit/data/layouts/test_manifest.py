@@ -102,7 +102,7 @@ def test_a_column_gives_the_ground_resolution(data, tmp_path, kind):
 def test_a_ground_resolution_that_is_none_is_told(data, metres):
     rows = [{**row, "ground_resolution": metres} for row in ROWS]
 
-    with pytest.raises(UsageError, match="row 1: ground_resolution must be metres a pixel, above"):
+    with pytest.raises(UsageError, match="row 1: ground_resolution must be metres a pixel, 1e-09"):
         list(Manifest().sources(SourcePaths(str(_list(data, "jsonl", rows)))))
 
 

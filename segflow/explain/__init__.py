@@ -1,0 +1,1 @@
+"""Where a row of a table comes from: its source, run, model and dataset; and the row once more."""

@@ -1,0 +1,1 @@
+"""Masks of labelled images as files that labelling tools and `segflow ingest` read."""

@@ -1,0 +1,190 @@
+"""What earlier runs have dealt with, in tables of DuckDB, which spill to disk."""
+
+import glob
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from segflow import hashing, storage
+from segflow.data.decode import PERMANENT_ERRORS
+from segflow.errors import RejectCode
+from segflow.jobs.cores import available_cores
+from segflow.jobs.plan import ROWS_AT_ONCE, write_listing
+from segflow.jobs.run import RUNS_FOLDER
+
+_UNCHANGED = "unchanged.parquet"  # in a run's folder: what its plan found to be known bytes
+
+# Each image as the last run that dealt with it found it, unless it was seen to be gone since:
+# what came back, or back to what it once was, is as good as new.
+_TABLES = """
+    CREATE TABLE done (
+      image_uri VARCHAR, image_bytes BIGINT, image_mtime_ns BIGINT, image_part VARCHAR,
+      ground_resolution DOUBLE, image_sha256 VARCHAR, run VARCHAR, source VARCHAR);
+    CREATE TABLE gone (image_uri VARCHAR, run VARCHAR);
+    CREATE VIEW known AS
+    SELECT done.* FROM done
+    LEFT JOIN (SELECT image_uri, max(run) AS run FROM gone GROUP BY image_uri) AS missed
+      USING (image_uri)
+    WHERE missed.run IS NULL OR missed.run < done.run
+    QUALIFY row_number() OVER (PARTITION BY done.image_uri ORDER BY done.run DESC) = 1;
+"""
+
+_PLANNED = """
+    INSERT INTO done
+    SELECT image_uri, image_bytes, image_mtime_ns, image_part, ground_resolution,
+           {sha256}, $run, $source
+    FROM read_parquet($plan) {images}
+"""
+_WITH_IMAGES = """
+    LEFT JOIN (SELECT image_uri, image_sha256 FROM read_parquet($images)) USING (image_uri)
+"""
+
+_FOUND_UNCHANGED = """
+    INSERT INTO done
+    SELECT image_uri, image_bytes, image_mtime_ns, NULL, ground_resolution, image_sha256,
+           $run, $source
+    FROM read_parquet($unchanged)
+"""
+
+_UNCHANGED_SCHEMA = pa.schema(
+    {
+        "image_uri": pa.string(),
+        "image_bytes": pa.int64(),
+        "image_mtime_ns": pa.int64(),
+        "ground_resolution": pa.float64(),
+        "image_sha256": pa.string(),
+    }
+)
+
+
+def load_history(
+    connection: duckdb.DuckDBPyConnection,
+    output: Path,
+    records: Sequence[Mapping[str, Any]],
+    limits: Mapping[str, Any],
+    *,
+    hashes: bool,
+) -> None:
+    """Makes `done` (what runs have dealt with), `gone`, and of both the view `known`.
+
+    Args:
+        connection: Where.
+        output: The labels' folder.
+        records: Commit records of the runs.
+        limits: The caps now; what was refused because of other ones is not known.
+        hashes: Whether `known` must have the SHA-256 of what was labelled.
+    """
+    connection.execute(_TABLES)
+    for record in records:
+        said = {"run": record["run"], "source": record["config"]["images"]}
+        folder = output / RUNS_FOLDER / record["run"]
+        _add_planned(connection, folder, said, _parts(output, record, "images") if hashes else [])
+        if (folder / _UNCHANGED).is_file():
+            _add_unchanged(connection, folder, said)
+        if record["config"]["limits"] != limits:
+            _forget_refused(connection, output, record)
+        connection.execute(
+            "INSERT INTO gone SELECT unnest($gone::VARCHAR[]), $run",
+            {"gone": record["gone"], "run": record["run"]},
+        )
+
+
+def _add_planned(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    said: Mapping[str, Any],
+    images: Sequence[str],
+) -> None:
+    plan = folder / "plan"
+    parts = _escaped(plan / name for name in storage.names_in(plan))
+    if parts and images:
+        sql = _PLANNED.format(sha256="image_sha256", images=_WITH_IMAGES)
+        connection.execute(sql, {**said, "plan": parts, "images": images})
+    elif parts:
+        sql = _PLANNED.format(sha256="NULL", images="")
+        connection.execute(sql, {**said, "plan": parts})
+
+
+def _add_unchanged(
+    connection: duckdb.DuckDBPyConnection, folder: Path, said: Mapping[str, Any]
+) -> None:
+    connection.execute(_FOUND_UNCHANGED, {**said, "unchanged": _escaped([folder / _UNCHANGED])})
+
+
+def note_unchanged(
+    connection: duckdb.DuckDBPyConnection, touched: str, listing: Path, run: Path, source: str
+) -> int:
+    """Adds to `done` the images of another time whose bytes are those that were labelled.
+
+    Files are read in chunks, on all cores; some rows are in memory at once. What is found is kept
+    in the run's folder, so that later runs need not read these files again.
+
+    Args:
+        connection: With the tables of `load_history`.
+        touched: SQL on `$listing` of the images to look at: the columns of `_UNCHANGED_SCHEMA`,
+            the hash as it was.
+        listing: The listing.
+        run: Folder of the run that is being planned.
+        source: Where its images come from.
+
+    Returns:
+        How many there are.
+
+    Raises:
+        OSError: The storage failed in a way that may pass.
+    """
+    rows = _of_same_bytes(connection.execute(touched, {"listing": str(listing)}))
+    count = write_listing(run / _UNCHANGED, rows, _UNCHANGED_SCHEMA)
+    _add_unchanged(connection, run, {"run": run.name, "source": source})
+    return count
+
+
+def _of_same_bytes(touched: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
+    names = _UNCHANGED_SCHEMA.names
+    with ThreadPoolExecutor(available_cores()) as pool:
+        while rows := touched.fetchmany(ROWS_AT_ONCE):
+            named = [dict(zip(names, row, strict=True)) for row in rows]
+            found = pool.map(_sha256, (row["image_uri"] for row in named))
+            for row, sha256 in zip(named, found, strict=True):
+                if sha256 == row["image_sha256"]:
+                    yield row
+
+
+def _sha256(path: str) -> str | None:
+    """Of a file's bytes; None where they cannot be read, of which its label will say more."""
+    try:
+        return hashing.sha256_file(path)
+    except OSError as error:
+        if error.errno not in PERMANENT_ERRORS:
+            raise
+        return None
+
+
+def _forget_refused(
+    connection: duckdb.DuckDBPyConnection, output: Path, record: Mapping[str, Any]
+) -> None:
+    """Takes out of `done` what a run refused because of caps that are others now."""
+    if rejects := _parts(output, record, "rejects"):
+        connection.execute(
+            "DELETE FROM done WHERE run = $run AND image_uri IN "
+            "(SELECT image_uri FROM read_parquet($rejects) WHERE code IN $codes)",
+            {
+                "run": record["run"],
+                "rejects": rejects,
+                "codes": [RejectCode.TOO_LARGE, RejectCode.DECODER_TIMEOUT],
+            },
+        )
+
+
+def _parts(output: Path, record: Mapping[str, Any], table: str) -> list[str]:
+    paths = (file["path"] for file in record["files"])
+    return _escaped(output / path for path in paths if path.startswith(f"{table}/"))
+
+
+def _escaped(paths: Iterable[Path]) -> list[str]:
+    """Paths as DuckDB takes them for themselves, and not for patterns."""
+    return [glob.escape(str(path)) for path in paths]

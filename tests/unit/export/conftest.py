@@ -1,0 +1,3 @@
+from tests.unit.label.conftest import labels
+
+__all__ = ["labels"]
