@@ -90,6 +90,7 @@ def _record(
     metrics: Mapping[str, Any], evaluation: Path, bundle: Bundle, sums: _Sums, known: bool
 ) -> dict[str, Any]:
     config = metrics["config"]
+    raw = config.get("dataset") is None
     return {
         "model_fingerprint": bundle.fingerprint,
         "run": metrics["run"],
@@ -97,9 +98,10 @@ def _record(
         "evaluation": storage.absolute(evaluation),
         "data": metrics["data"],
         "dataset_fingerprint": config.get("dataset_fingerprint"),
-        "size": "original" if config.get("dataset") is None else "stored",
+        "size": "original" if raw else "stored",
         "resize": bundle.resize,
         "tta": config["tta"],
+        **({name: config.get(name) for name in ("windows", "window_overlap")} if raw else {}),
         "images": sums.images,
         "pixels": sums.pixels,
         "trained_on": sums.trained_on if known else None,

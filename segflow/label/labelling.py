@@ -103,7 +103,7 @@ class LabelJob(Job):
             "images_without_area": totals.sums.get("without_area", 0),
             "classes": classes,
             "adjusted_areas": adjusted_for_labels(
-                model, self.model_fingerprint, self.config.tta, classes, totals.accepted
+                model, self.model_fingerprint, run.config, classes, totals.accepted
             ),
             "gone": run.notes["gone"],
             "config": run.config,

@@ -19,12 +19,13 @@ _FEW = 30  # images: below, what one of them holds moves the interval's own widt
 _FAR = 0.1  # a class's share of the pixels here and there, apart by more: much
 _NOTABLE, _TIMES = 0.01, 3  # or one of them at least this, and this many times the other
 _NAMED = 3  # classes in a sentence
+_HOW = ("tta", "windows", "window_overlap")
 
 
 def adjusted_for_labels(
     bundle: Path,
     model_fingerprint: str,
-    tta: str,
+    config: Mapping[str, Any],
     classes: Sequence[Mapping[str, Any]],
     images: int,
 ) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def adjusted_for_labels(
     Args:
         bundle: The model's folder, whose references are looked through.
         model_fingerprint: The bundle's.
-        tta: How the images were labelled.
+        config: How the images were labelled: `tta`, `windows`, `window_overlap`.
         classes: By id; of each its `id`, `name`, `pixels` mapped, and `area`, if there is one.
         images: How many were labelled.
 
@@ -42,9 +43,9 @@ def adjusted_for_labels(
     """
     references, warnings = _sound_references(bundle)
     own = [r for r in references if r.record["model_fingerprint"] == model_fingerprint]
-    alike = [r for r in own if r.record["tta"] == tta]
+    alike = [r for r in own if _seen_alike(r, config)]
     if not alike:
-        return _none(_lacking(bundle, tta if own else None), warnings)
+        return _none(_lacking(bundle, config if own else None), warnings)
     found = adjusted(max(alike, key=_worth), classes, images)
     return {**found, "warnings": [*warnings, *found["warnings"]]}
 
@@ -98,12 +99,21 @@ def adjusted(
     }
 
 
-def _lacking(bundle: Path, tta: str | None) -> str:
-    """Why there is no reference; `tta` is given where there are some that were made otherwise."""
+def _seen_alike(reference: Reference, config: Mapping[str, Any]) -> bool:
+    """Whether the model saw the reference's images as those that were labelled.
+
+    Windows mean nothing to stored examples, which are of the model's size.
+    """
+    return all(reference.record.get(name) in (None, config.get(name)) for name in _HOW)
+
+
+def _lacking(bundle: Path, config: Mapping[str, Any] | None) -> str:
+    """Why there is no reference; `config` is given where some were made otherwise."""
     if not bundle.is_dir():
         return f"the model {bundle} is not there any more"
-    if tta is not None:
-        return f"no reference of {bundle} was made with --tta {tta}: evaluate with it"
+    if config is not None:
+        flags = [f"--{n.replace('_', '-')} {config[n]}" for n in _HOW if n in config]
+        return f"no reference of {bundle} was made with {' '.join(flags)}: evaluate so"
     return (
         f"{bundle} holds no reference: score the model with segflow evaluate on images that it was "
         "not trained on"
@@ -145,7 +155,7 @@ def _none(
 
 
 def _described(reference: Reference) -> dict[str, Any]:
-    names = ("data", "size", "tta", "images", "trained_on", "evaluation", "started")
+    names = ("data", "size", *_HOW, "images", "trained_on", "evaluation", "started")
     return {
         "path": str(reference.path.absolute()),
         "sha256": reference.sha256,

@@ -94,8 +94,8 @@ def adjusted(run: _Run, rows: Sequence[Mapping[str, Any]], images: int) -> Adjus
         rows: As `classes` gives them.
         images: How many images they are of.
     """
-    model, tta = run["model"], run["config"].get("tta", "none")  # older runs do not have it
-    found = adjusted_for_labels(Path(model["path"]), model["fingerprint"], tta, rows, images)
+    model, config = run["model"], {"tta": "none", **run["config"]}  # older runs have none
+    found = adjusted_for_labels(Path(model["path"]), model["fingerprint"], config, rows, images)
     told = found["reason"], found["reference"], found["warnings"]
     if found["classes"] is None:
         return Adjusted(None, *told, None)

@@ -66,7 +66,7 @@ def _evaluation(folder: Path, letters: str, **config: Any) -> Path:
         "run": RUN,
         "started": "2026-01-01T00:00:00Z",
         "data": data,
-        "config": {"tta": "flip", **config},
+        "config": {"tta": "flip", "windows": "auto", "window_overlap": 0.25, **config},
         "versions": {"segflow": "0.1.0"},
         "files": files,
     }
@@ -96,6 +96,8 @@ def test_each_images_counts_are_kept_in_order_of_hash(tmp_path: Path, bundle: Bu
         "size": "original",
         "resize": "stretch",
         "tta": "flip",
+        "windows": "auto",
+        "window_overlap": 0.25,
         "images": 3,
         "pixels": int(MATRICES[:3].sum()),
         "trained_on": 0,
@@ -161,6 +163,7 @@ def test_a_dataset_that_was_moved_is_known_by_its_fingerprint(
     record, matrices = _kept(bundle)
     assert (len(matrices), record["trained_on"], record["size"]) == (2, 1, "stored")
     assert record["dataset_fingerprint"] == "f"
+    assert "windows" not in record  # they mean nothing to stored examples
 
 
 def test_without_the_dataset_nobody_knows(tmp_path: Path, bundle: Bundle) -> None:

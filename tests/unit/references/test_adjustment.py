@@ -31,7 +31,8 @@ def _classes(pixels: Sequence[int] = MAPPED, **more: Sequence[Any]) -> list[dict
 
 
 def _adjusted(bundle: Path, tta: str = "none", **more: Any) -> dict[str, Any]:
-    return adjusted_for_labels(bundle, MODEL, tta, _classes(**more), 400)
+    config = {"tta": tta, "windows": "auto"}
+    return adjusted_for_labels(bundle, MODEL, config, _classes(**more), 400)
 
 
 def _by_hand(matrices: np.ndarray[Any, Any], j: int) -> tuple[float, float]:
@@ -158,8 +159,13 @@ def test_without_a_reference_it_says_what_to_do(tmp_path: Path) -> None:
 def test_only_what_was_scored_as_it_labels_is_a_reference(tmp_path: Path) -> None:
     write_reference(tmp_path, _matrices(99), "r1", tta="flip")
     write_reference(tmp_path, _matrices(99), "r2", model_fingerprint="cd" * 32)
-    assert _adjusted(tmp_path)["reason"].endswith("made with --tta none: evaluate with it")
+    write_reference(tmp_path, _matrices(99), "r3", windows="always")
+    assert _adjusted(tmp_path)["reason"].endswith(
+        "made with --tta none --windows auto: evaluate so"
+    )
     assert _adjusted(tmp_path, "flip")["reference"]["path"].endswith("r1.json")
+    write_reference(tmp_path, _matrices(9), "r4", windows="auto")
+    assert _adjusted(tmp_path)["reference"]["path"].endswith("r4.json")
 
 
 _STORED = {"size": "stored", "data": {"dataset": "/data", "split": "val"}}
