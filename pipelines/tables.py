@@ -75,6 +75,44 @@ def _interval(ends: Sequence[float] | None) -> str:
     return f"{ends[0]:.3f} to {ends[1]:.3f}" if ends else "-"
 
 
+def print_areas(title: str, record: Mapping[str, Any]) -> None:
+    """Prints a run's pixels by class, adjusted for the model's errors where that is known."""
+    adjusted = record["adjusted_areas"]
+    rows = adjusted["classes"]
+    has_area = any(entry.get("area") for entry in record["classes"])
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
+    table.add_column("class", overflow="fold")
+    names = ("pixels", "share", *(("adjusted", "95 % interval") if rows else ()), "images")
+    for name in (*names, *(("area, m²",) if has_area else ())):
+        table.add_column(f" {name}", justify="right", no_wrap=True)
+    for i, entry in enumerate(record["classes"]):
+        told = _adjusted(rows[i], record["pixels"]) if rows else ()
+        pixels, images = (f"{entry[name]:,}" for name in ("pixels", "images"))
+        area = (f"{entry['area'] or 0:,.1f}",) if has_area else ()
+        table.add_row(entry["name"], pixels, f"{entry['fraction']:.2%}", *told, images, *area)
+    print_table(title, table)
+    if rows:
+        print_line(f"adjusted for the model's errors in {_reference(adjusted['reference'])}")
+    else:
+        print_line(f"not adjusted for the model's errors: {adjusted['reason']}")
+    for line in adjusted["warnings"]:
+        print_line(f"warning: {line}")
+
+
+def _adjusted(row: Mapping[str, Any], pixels: int) -> tuple[str, str]:
+    """A class's adjusted share and its interval."""
+    ends = row["pixels_interval"]
+    interval = f"{ends[0] / pixels:.2%} to {ends[1] / pixels:.2%}" if ends else "-"
+    return f"{row['adjusted_pixels'] / pixels:.2%}", interval
+
+
+def _reference(found: Mapping[str, Any]) -> str:
+    data, images = found["data"], found["images"]
+    split = f", split {data['split']}" if data.get("split") else ""
+    where = f"{data.get('dataset') or data['images']}{split}"
+    return f"{images:,} {'image' if images == 1 else 'images'} of {where}"
+
+
 def print_inputs(inputs: Mapping[str, Any]) -> None:
     """Prints listed = accepted + rejected, and the rejects by code."""
     codes = ", ".join(f"{count} {code}" for code, count in inputs["by_code"].items())

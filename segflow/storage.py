@@ -55,6 +55,20 @@ def remove_scraps(folder: str | Path) -> None:
             Path(folder_path, name).unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """A hidden file beside `path` for the body to write; it takes that name once it is complete."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _hidden(path)
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def publish(source: str | Path, destination: str | Path) -> None:
     """Moves a complete file to its name; repeating it after success does nothing.
 
@@ -167,7 +181,7 @@ def scratch_folder() -> Iterator[Path]:
 @contextlib.contextmanager
 def _complete_copy(path: Path, data: bytes) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary = _hidden(path)
     try:
         with temporary.open("xb") as file:
             file.write(data)
@@ -176,3 +190,8 @@ def _complete_copy(path: Path, data: bytes) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _hidden(path: Path) -> Path:
+    """A name of its own beside `path`, which `remove_scraps` knows."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")

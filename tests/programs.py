@@ -21,6 +21,7 @@ _PROGRESS = re.compile(
     r"ensemble: fitting |ensemble: scoring |.*: this ensemble is finished; |"
     r"sweep: trial \d+ |sweep: all \d+ combinations |"
     r"\w+: \d+ of \d+ (shards|images), .* images/s|train: epoch \d+ of |"
+    r"reference: |"
     r"building the model; |scoring the weights of epoch \d+ on |$"
 )
 IN_MEMORY = "--direct_running_mode=in_memory"

@@ -13,6 +13,7 @@ from segflow.data.listing import require_outside
 from segflow.data.planning import PairPlan
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
+from segflow.evaluate import reference
 from segflow.evaluate.config import EvaluateConfig
 from segflow.evaluate.evaluation import LIBRARIES, RECORD_NAME, EvaluateJob
 from segflow.evaluate.sources import SplitPlan
@@ -69,6 +70,8 @@ def evaluate(
         require_free(output, ("images", "rejects"))
         job = EvaluateJob(config, bundle.label_map, bundle.fingerprint)
         Launch(job, output, recorded, LIBRARIES, plan, flags)(console)
+    # Mostly the pipeline has kept it; not where it was cut off, or could not write to the bundle.
+    console.print(reference.keep(output, bundle))
     return dict(storage.read_json(output / RECORD_NAME))
 
 

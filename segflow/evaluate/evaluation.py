@@ -1,5 +1,6 @@
 """The evaluate job: a shard of pairs becomes confusion matrices, one for each image."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from segflow import outputs
 from segflow.data import contained, geotiff
 from segflow.dataset import Dataset
 from segflow.errors import RejectError
+from segflow.evaluate import reference
 from segflow.evaluate.config import EvaluateConfig
 from segflow.evaluate.sources import RawPairs, Source, SplitRecords
 from segflow.evaluate.table import IMAGES_SCHEMA, image_row
@@ -22,10 +24,13 @@ from segflow.jobs.run import Run, Shard
 from segflow.label.windows import Windows
 from segflow.label_map import LabelMap
 from segflow.scores.images import score_images
+from segflow.train.bundle import Bundle
 
 if TYPE_CHECKING:
     from segflow.label.predictor import Predictor
     from segflow.label.prepared import Prepared
+
+_LOG = logging.getLogger(__name__)
 
 _PIXELS_AT_ONCE = 1 << 26  # of truth masks that wait for their predictions
 RECORD_NAME = "metrics.json"
@@ -108,6 +113,10 @@ class EvaluateJob(Job):
             "files": list(totals.files),
         }
 
+    def after_commit(self, run: Run) -> None:
+        """Keeps each image's counts in the bundle."""
+        _LOG.info(reference.keep(Path(run.output), Bundle.load(self.config.model)))
+
 
 @dataclass(frozen=True)
 class _Scorable:
@@ -164,7 +173,8 @@ class EvaluateWork:
                 continue
             output.accept()
             prepared = self.predictor.prepare(pair.image, row["image_uri"] or row["key"])
-            group.append(_Scorable(row, prepared, pair.mask))
+            source = {**row, "image_sha256": pair.image_sha256}
+            group.append(_Scorable(source, prepared, pair.mask))
             pixels += pair.mask.size
             enough = pixels >= _PIXELS_AT_ONCE or len(group) >= size * self.config.worker_threads
             if enough and len(group) % size == 0:

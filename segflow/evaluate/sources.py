@@ -30,10 +30,12 @@ class Truth:
     Attributes:
         image: RGB uint8 [height, width, 3].
         mask: Ids [height, width].
+        image_sha256: Of the source image's bytes, in hex.
     """
 
     image: NDArray[np.uint8]
     mask: NDArray[Any]
+    image_sha256: str
 
 
 class Source(Protocol):
@@ -63,7 +65,7 @@ class RawPairs:
             except RejectError as error:
                 yield error
             else:
-                yield Truth(pair.image, pair.mask)
+                yield Truth(pair.image, pair.mask, pair.image_sha256)
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,11 @@ class SplitRecords:
         """
         path = self.dataset.folder / shard.group
         self.dataset.check_shard(shard.group)
-        wanted = {row["position"] for row in rows}
+        wanted = {row["position"]: row["image_sha256"] for row in rows}
         for position, frame in enumerate(read_frames(path)):
             if position in wanted:
                 record = decode_example(frame)
-                yield Truth(_decode(record.image), _decode(record.mask))
+                yield Truth(_decode(record.image), _decode(record.mask), wanted[position])
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ class SplitPlan:
         ]
         query = (
             'SELECT shard AS shard_group, 0 AS weight, key, shard, position, "group", '
-            "NULL::VARCHAR AS image_uri, NULL::VARCHAR AS mask_uri, NULL::VARCHAR AS code, "
-            "NULL::VARCHAR AS message FROM read_parquet($index) "
+            "image_sha256, NULL::VARCHAR AS image_uri, NULL::VARCHAR AS mask_uri, "
+            "NULL::VARCHAR AS code, NULL::VARCHAR AS message FROM read_parquet($index) "
             "WHERE split = $split AND variant = 0 ORDER BY shard, position"
         )
         with connect(folder / "spill") as connection:

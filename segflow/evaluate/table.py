@@ -58,6 +58,7 @@ IMAGES_SCHEMA = pa.schema(
         _field("image_part", pa.string(), "where in a pack; or null"),
         _field("mask_part", pa.string(), "where in a pack; or null"),
         _field("mask_uris", pa.list_(pa.string()), "of all annotators, where several; or null"),
+        _field("image_sha256", pa.string(), "of the source image's bytes"),
     ]
 )
 
@@ -104,7 +105,7 @@ def image_row(
 
 _ADDRESS = (
     *("key", "image_uri", "mask_uri", "annotation", "shard", "position", "group"),
-    *("image_part", "mask_part", "mask_uris"),
+    *("image_part", "mask_part", "mask_uris", "image_sha256"),
 )
 
 

@@ -1,5 +1,6 @@
 """The label job: a shard of image addresses becomes two tables."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from segflow.label.tables import (
 )
 from segflow.label.windows import Windows
 from segflow.label_map import LabelMap
+from segflow.references.adjustment import adjusted_for_labels
 
 if TYPE_CHECKING:
     from segflow.label.predictor import Predictor
@@ -78,13 +80,20 @@ class LabelJob(Job):
         return f"{RECORDS_FOLDER}/{run.name}.json"
 
     def record(self, run: Run, totals: Totals) -> Mapping[str, Any]:
-        """The contents of `runs/<run>.json`."""
+        """The contents of `runs/<run>.json`.
+
+        When it was finished, and what the bundle keeps of evaluations, may change from try to try;
+        the first record stays.
+        """
+        model = Path(self.config.model).absolute()
+        classes = class_totals(self.label_map, totals.sums)
         return {
             "format_version": self.format_version,
             "run": run.name,
             "started": run.started,
+            "finished": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
             "model": {
-                "path": str(Path(self.config.model).absolute()),
+                "path": str(model),
                 "fingerprint": self.model_fingerprint,
                 "label_map": self.label_map.to_dict(),
             },
@@ -92,7 +101,10 @@ class LabelJob(Job):
             "inputs": totals.inputs(),
             "pixels": totals.sums.get("pixels", 0),
             "images_without_area": totals.sums.get("without_area", 0),
-            "classes": class_totals(self.label_map, totals.sums),
+            "classes": classes,
+            "adjusted_areas": adjusted_for_labels(
+                model, self.model_fingerprint, run.config, classes, totals.accepted
+            ),
             "gone": run.notes["gone"],
             "config": run.config,
             "versions": run.versions,

@@ -1,4 +1,4 @@
-"""The page of labelled images: class totals, certainty, overlays, rejects, all runs."""
+"""The page of labelled images: classes, what changed, certainty, overlays, rejects, all runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from segflow.data.config import DecodeLimits
 from segflow.data.pair import about, read_source
 from segflow.errors import RejectError
 from segflow.label_map import LabelMap
-from segflow.report import pictures, sections, tables
+from segflow.report import label_classes, pictures, sections, tables
 from segflow.report.pictures import Card
 from segflow.report.render import percent, render, score
 from segflow.report.tables import Tables
@@ -26,7 +26,8 @@ _BINS = 40
 _COLUMNS = {
     "images": "image_uri VARCHAR, image_part VARCHAR, mask BLOB, mask_format VARCHAR, "
     "mean_confidence DOUBLE",
-    "areas": "image_uri VARCHAR, class_id INT, class_name VARCHAR, pixels BIGINT, fraction DOUBLE",
+    "areas": "image_uri VARCHAR, class_id INT, class_name VARCHAR, pixels BIGINT, fraction DOUBLE, "
+    "area DOUBLE",
     "rejects": sections.REJECTS_COLUMNS,
 }
 
@@ -62,7 +63,8 @@ def page(folder: Path) -> str:
     files = [file for run in ours for file in run["files"]]
     with tables.opened(folder, files, _COLUMNS) as opened:
         _find_current(opened, ours)
-        classes = _classes(opened, label_map)
+        counts = _counts(opened)
+        classes = label_classes.classes(opened, label_map)
         return render(
             "labels.html",
             kind="labels",
@@ -70,9 +72,13 @@ def page(folder: Path) -> str:
             run=runs[0],
             runs=runs,
             runs_of_model=len(ours),
-            counts=_counts(opened),
+            counts=counts,
             classes=classes,
             pixels=sum(row["pixels"] for row in classes),
+            adjusted=label_classes.adjusted(runs[0], classes, counts["images"]),
+            tenths=label_classes.tenths(opened, classes),
+            change=label_classes.change(runs, classes),
+            throughput=label_classes.throughput,
             distribution=sections.histogram(
                 opened, "current_images", "mean_confidence", _BINS, "mean confidence"
             ),
@@ -107,21 +113,6 @@ def _rejects_by_code(runs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         for code, n in run["inputs"]["by_code"].items():
             counts[code] = counts.get(code, 0) + n
     return counts
-
-
-def _classes(opened: Tables, label_map: LabelMap) -> list[dict[str, Any]]:
-    """A row per class of the label map: `swatch`, `pixels`, `share` of all, `images`."""
-    found = opened.rows(
-        "SELECT class_id, sum(pixels)::BIGINT AS pixels, count(*) AS images "
-        "FROM current_areas GROUP BY class_id"
-    )
-    by_id = {row["class_id"]: row for row in found}
-    total = sum(row["pixels"] for row in found) or 1
-    rows = []
-    for class_id, swatch in enumerate(sections.swatches(label_map)):
-        row = by_id.get(class_id, {"pixels": 0, "images": 0})
-        rows.append({**row, "swatch": swatch, "share": row["pixels"] / total})
-    return rows
 
 
 def _examples(opened: Tables, label_map: LabelMap) -> list[tuple[str, list[Card]]]:

@@ -237,6 +237,41 @@ def scores_by_choice(
     return _svg(figure, f"Mean IoU by {name}")
 
 
+@mpl.rc_context(_STYLE)
+def intervals(
+    title: str,
+    names: Sequence[str],
+    counted: Sequence[float],
+    values: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+) -> Markup:
+    """Shares and their intervals, a row each from the top; a mark shows what was counted.
+
+    Args:
+        title: The plot's accessible name.
+        names: Of the rows.
+        counted: As they were counted.
+        values: What is shown of each.
+        low: Lower ends of their intervals; NaN: none.
+        high: Upper ends.
+    """
+    figure, axes = _figure((_SIZE[0], 1.0 + 0.3 * len(names)))
+    rows = range(len(names))
+    axes.hlines(rows, low, high, color=_FIRST, linewidth=1.4)
+    axes.plot([low, high], [rows, rows], "|", color=_FIRST, markersize=8)
+    axes.plot(values, rows, "o", color=_FIRST, markersize=3.5, label="adjusted, 95 % interval")
+    axes.plot(counted, [r - 0.3 for r in rows], "v", color=_SECOND, markersize=5, label="as mapped")
+    axes.set_yticks(rows, [n if len(n) <= 28 else f"{n[:27]}…" for n in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    top = np.nanmax([*counted, *values, *high])
+    axes.set_xlim(-0.02 * top, 1.04 * top)
+    axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+    axes.grid(axis="y", visible=False)
+    figure.legend(loc="outside upper left", ncols=2)
+    return _svg(figure, title)
+
+
 def _figure(size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     return figure, figure.add_subplot()

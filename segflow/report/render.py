@@ -45,6 +45,13 @@ def score(value: float | None) -> str:
     return "0.999+" if 0.9995 <= value < 1 else f"{value:.3f}"
 
 
+def amount(value: float | None) -> str:
+    """A quantity as `1,234,568`, with three digits below a hundred; None as a dash."""
+    if value is None:
+        return _DASH
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def rate(value: float | None) -> str:
     """A learning rate with two digits, such as `0.0012` or `3e-06`; None as a dash."""
     return _DASH if value is None else f"{value:.2g}"
@@ -75,6 +82,12 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        count=count, percent=percent, score=score, rate=rate, size=size, flatten=flatten
+        count=count,
+        percent=percent,
+        score=score,
+        rate=rate,
+        amount=amount,
+        size=size,
+        flatten=flatten,
     )
     return environment

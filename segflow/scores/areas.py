@@ -16,7 +16,9 @@ drawn one by one, as that paper has them; on images its intervals are far too na
 """
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +28,35 @@ from segflow.scores.confusion import ratio
 
 LEVEL = 0.95
 
+Batches = Callable[[], Iterable[NDArray[np.int64]]]
+"""Gives the reference images' confusion matrices, some at a time, as often as it is called."""
+
+
+class NeverPredictedError(ValueError):
+    """Classes that are mapped, but never predicted in the reference: nothing is known of them.
+
+    Attributes:
+        classes: Their ids.
+    """
+
+    def __init__(self, classes: Sequence[int]) -> None:
+        super().__init__(
+            f"classes {list(classes)} are mapped, but never predicted in the reference"
+        )
+        self.classes = classes
+
 
 @dataclass(frozen=True)
 class AdjustedAreas:
-    """Areas in pixels, float64 [n], by class id.
+    """Areas in the unit of the mapped ones, float64 [n], by class id.
 
     Attributes:
         mapped: As counted.
         adjusted: For the model's errors; adds up to what is mapped.
         standard_error: Of `adjusted`; NaN where it cannot be told.
         low: Lower end of the 95 % interval, 0 or more.
-        high: Upper end, no more than all pixels.
+        high: Upper end, no more than the whole.
+        reference: Share of the reference pixels that the model gives each class.
     """
 
     mapped: NDArray[np.float64]
@@ -44,11 +64,10 @@ class AdjustedAreas:
     standard_error: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    reference: NDArray[np.float64]
 
 
-def adjusted_areas(
-    mapped: NDArray[np.int64], confusion: NDArray[np.int64], images: int
-) -> AdjustedAreas:
+def adjusted_areas(mapped: NDArray[Any], batches: Batches, images: int) -> AdjustedAreas:
     """Areas adjusted by the confusion matrices of reference images, with images as units.
 
     The estimator is a ratio of sums over images; its variance is that of its linearisation, as of
@@ -59,32 +78,33 @@ def adjusted_areas(
     reference images.
 
     Args:
-        mapped: Pixels mapped as each class, int64 [n].
-        confusion: Of each of k reference images, int64 [k, n, n]; rows are truth, columns
-            prediction, as everywhere here.
+        mapped: What is mapped as each class, in pixels or any unit of area, [n].
+        batches: Confusion matrices of the reference images, int64 [k, n, n] in pixels, rows truth,
+            columns prediction; called twice: for the sums, and for the departures from them.
         images: How many images are mapped.
 
     Raises:
-        ValueError: Shapes do not fit, or a class that is mapped is never predicted in the reference
-            images, so that nothing is known of it.
+        ValueError: Shapes do not fit.
+        NeverPredictedError: A class that is mapped is never predicted in the reference images.
     """
-    known = _known(mapped, confusion.sum(0))
-    weights = _shares(mapped)
-    predicted = confusion.sum(1).astype(np.float64)  # [k, n]: pixels of image k mapped as i
-    mean = predicted.mean(0)
-    shares = _shares_of_truth(confusion.sum(0))  # [n (mapped), n (true)]
-    scale = np.divide(weights, mean, out=np.zeros_like(weights), where=known)
-    # Of image k and class j: sum over i of W_i / mean_i * (c_kij - r_ij c_ki).
-    residuals = np.einsum("i,kji->kj", scale, confusion) - (predicted * scale) @ shares
-    count = len(confusion)
+    total, count = _sum(batches, len(mapped))
+    known = _known(mapped, total)
+    weights, shares = _shares(mapped), _shares_of_truth(total)  # shares: [n (mapped), n (true)]
+    predicted = total.sum(0)
+    scale = np.divide(weights * count, predicted, out=np.zeros_like(weights), where=known)
+    squares = np.zeros(len(mapped))
+    for confusion in batches():
+        # Of image k and class j: sum over i of W_i / mean_i * (c_kij - r_ij c_ki).
+        mapped_as = confusion.sum(1) * scale  # [k, n]: of the pixels of image k mapped as i
+        residuals = np.einsum("i,kji->kj", scale, confusion) - mapped_as @ shares
+        squares += (residuals**2).sum(0)
     if count < 2:
         error = np.full(len(mapped), math.nan)
     else:
         # Not `np.var`: that the residuals' mean is zero holds by construction.
-        variance = (residuals**2).sum(0) / (count - 1)
-        error = np.sqrt(variance * (1 / count + 1 / max(1, images)))
+        error = np.sqrt(squares / (count - 1) * (1 / count + 1 / max(1, images)))
     quantile = special.stdtrit(count - 1, (1 + LEVEL) / 2)  # NaN for none to spare
-    return _areas(mapped, weights @ shares, error, quantile)
+    return _areas(mapped, weights @ shares, error, quantile, _shares(predicted))
 
 
 def adjusted_areas_of_pixels(
@@ -99,7 +119,8 @@ def adjusted_areas_of_pixels(
         confusion: Counts of reference pixels, int64 [n, n]; rows are truth, columns prediction.
 
     Raises:
-        ValueError: As of `adjusted_areas`.
+        ValueError: Shapes do not fit.
+        NeverPredictedError: As of `adjusted_areas`.
     """
     _known(mapped, confusion)
     weights, shares = _shares(mapped), _shares_of_truth(confusion)
@@ -107,23 +128,38 @@ def adjusted_areas_of_pixels(
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = shares * (1 - shares) / (drawn - 1)[:, np.newaxis]
     variance = (weights**2) @ np.where(weights[:, np.newaxis] > 0, parts, 0.0)
-    return _areas(mapped, weights @ shares, np.sqrt(variance), 1.96)  # as the paper has it
+    error = np.sqrt(variance)
+    return _areas(mapped, weights @ shares, error, 1.96, _shares(drawn))  # as the paper has it
 
 
-def _known(mapped: NDArray[np.int64], confusion: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _sum(batches: Batches, classes: int) -> tuple[NDArray[np.int64], int]:
+    """The sum of all matrices, int64 [n, n], and how many there are."""
+    total, count = np.zeros((classes, classes), np.int64), 0
+    for confusion in batches():
+        if confusion.shape[1:] != total.shape:
+            raise ValueError(f"{classes} areas for matrices of {_text(confusion.shape[1:])}")
+        total += confusion.sum(0)
+        count += len(confusion)
+    return total, count
+
+
+def _known(mapped: NDArray[Any], confusion: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which classes were predicted in the reference images."""
     if confusion.shape != (len(mapped), len(mapped)):
-        raise ValueError(
-            f"{len(mapped)} areas for a matrix of {' x '.join(map(str, confusion.shape))}"
-        )
+        raise ValueError(f"{len(mapped)} areas for a matrix of {_text(confusion.shape)}")
     known: NDArray[np.bool_] = confusion.sum(0) > 0
     if unknown := np.flatnonzero((mapped > 0) & ~known).tolist():
-        raise ValueError(f"classes {unknown} are mapped, but never predicted in the reference")
+        raise NeverPredictedError(unknown)
     return known
 
 
-def _shares(mapped: NDArray[np.int64]) -> NDArray[np.float64]:
-    return mapped / max(1, int(mapped.sum()))
+def _text(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _shares(parts: NDArray[Any]) -> NDArray[np.float64]:
+    """Of the whole; zeros where there is nothing."""
+    return np.nan_to_num(ratio(parts, parts.sum()))
 
 
 def _shares_of_truth(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -132,10 +168,11 @@ def _shares_of_truth(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _areas(
-    mapped: NDArray[np.int64],
+    mapped: NDArray[Any],
     shares: NDArray[np.float64],
     error: NDArray[np.float64],
     quantile: float,
+    reference: NDArray[np.float64],
 ) -> AdjustedAreas:
     whole = float(mapped.sum())
     low, high = shares - quantile * error, shares + quantile * error
@@ -145,4 +182,5 @@ def _areas(
         whole * error,
         whole * np.clip(low, 0, 1),
         whole * np.clip(high, 0, 1),
+        reference,
     )

@@ -56,6 +56,15 @@ def _run_problems(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
     yield from count_problems("rejects", rejected, record["inputs"]["rejected"])
     for entry in record["classes"]:
         yield from _class_problems(entry, found)
+    yield from _adjustment_problems(record)
+
+
+def _adjustment_problems(record: Mapping[str, Any]) -> Iterator[str]:
+    """Adjusting moves pixels between classes, and makes none."""
+    rows = (record.get("adjusted_areas") or {}).get("classes") or ()
+    total = sum(row["adjusted_pixels"] for row in rows)
+    if rows and not math.isclose(total, record["pixels"], rel_tol=1e-9):
+        yield f"adjusted areas: {total:.0f} pixels, the record says {record['pixels']}"
 
 
 def _parts(files: Any, table: str) -> list[Mapping[str, Any]]:

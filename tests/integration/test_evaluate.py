@@ -1,11 +1,13 @@
 """`segflow evaluate`: what it writes, against the same pictures scored by other means."""
 
 import csv
+import shutil
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from segflow import storage
@@ -182,6 +184,66 @@ def test_a_dataset_has_its_groups_too(pairs, model, tmp_path, capfd):
     assert examples == expected
     assert examples
     assert verify(tmp_path / "e") == ("evaluation", [])
+
+
+def test_labels_of_the_model_are_adjusted_by_what_was_scored(rows, pairs, model, tmp_path, capfd):
+    """The bundle takes the counts of each image from `evaluate` to `label`."""
+    output = tmp_path / "labels"
+    flags = (f"--model={model}", f"--images={pairs.images}", f"--output={output}")
+    ran = run_here(capfd, "label", *flags)
+    assert (ran.code, ran.errors) == (0, [])
+    (path,) = output.glob("runs/*.json")
+    found = storage.read_json(path)["adjusted_areas"]
+
+    counts = np.array([row["confusion_matrix"] for row in rows.values()], float).reshape(-1, 3, 3)
+    mapped = np.zeros(3)
+    for row in rows_of(output, "areas"):
+        mapped[row["class_id"]] += row["pixels"]
+    truly = counts.sum(0) / counts.sum((0, 1))  # of what is mapped as a class (columns)
+    scale = mapped / mapped.sum() / counts.sum(1).mean(0)
+    residuals = [(matrix - truly * matrix.sum(0)) @ scale for matrix in counts]
+    error = np.sqrt(np.square(residuals).sum(0) / 9 * (1 / 10 + 1 / 10)) * mapped.sum()
+    adjusted = truly @ mapped
+    for i, row in enumerate(found["classes"]):
+        assert row["pixels"] == mapped[i]
+        assert row["adjusted_pixels"] == pytest.approx(adjusted[i])
+        assert row["pixels_standard_error"] == pytest.approx(error[i])
+        margin = stats.t(9).ppf(0.975) * error[i]
+        low, high = adjusted[i] - margin, adjusted[i] + margin
+        assert row["pixels_interval"] == pytest.approx([max(0, low), high])
+    assert error.min() > 0
+    assert abs(adjusted - mapped).max() > 1
+    images, manifest = found["reference"]["images"], pairs.folder / "list.csv"
+    assert (images, found["reference"]["size"]) == (10, "original")
+    assert f"adjusted for the model's errors in 10 images of {manifest}" in ran.out
+    assert "warning: the reference has 10 images only" in ran.out
+    assert f"10 images of {manifest}, at their own size" in (output / "report.html").read_text()
+    assert verify(output) == ("labels", [])
+    assert verify(model) == ("model bundle", [])
+
+
+def test_a_model_that_was_scored_on_what_it_was_trained_on(pairs, model, tmp_path, capfd):
+    """That is no reference, in whatever folder the images lie."""
+    manifest = pairs.folder / "list.csv"
+    flags = pairs.flags(tmp_path / "dataset", images=manifest, masks=None)
+    assert run_here(capfd, "ingest", *flags).code == 0
+    dataset = storage.read_json(tmp_path / "dataset/dataset.json")
+    trained = shutil.copytree(model, tmp_path / "model", ignore=shutil.ignore_patterns("ref*"))
+    record = storage.read_json(trained / "bundle.json")
+    record["dataset"] = {"path": str(tmp_path / "dataset"), "fingerprint": dataset["fingerprint"]}
+    storage.put(trained / "bundle.json", storage.to_json(record))
+    split = EvaluateConfig(
+        model=str(trained),
+        dataset=str(tmp_path / "dataset"),
+        split="train",
+        output=str(tmp_path / "split"),
+    )
+    evaluate(split, [IN_MEMORY])
+    assert not (trained / "references").exists()
+    _evaluate(pairs, trained, tmp_path / "raw")
+    (path,) = (trained / "references").glob("*.json")
+    kept = storage.read_json(path)
+    assert (kept["images"], kept["trained_on"]) == (5, 5)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "label"])

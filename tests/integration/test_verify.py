@@ -170,6 +170,10 @@ def _without_areas(record: Record) -> None:
     record["files"].remove(first)
 
 
+def _more_adjusted(record: Record) -> None:
+    record["adjusted_areas"]["classes"][0]["adjusted_pixels"] += 1000
+
+
 def _more_ground(record: Record) -> None:
     record["classes"][0]["pixels"] += 1
 
@@ -179,6 +183,7 @@ def _more_ground(record: Record) -> None:
     [
         (_more_ground, "pixels of class ground"),
         (_without_areas, "part files of areas: "),
+        (_more_adjusted, "adjusted areas: "),
         (lambda record: record["inputs"].update(accepted=5), "images: "),
     ],
 )

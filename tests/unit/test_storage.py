@@ -174,6 +174,25 @@ def test_a_living_writer_whose_copy_was_removed_writes_it_again(tmp_path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_file_that_is_written_bit_by_bit_appears_whole(tmp_path):
+    path = tmp_path / "new" / "file"
+    with storage.written_whole(path) as unfinished:
+        unfinished.write_bytes(b"some")
+        assert not path.exists()
+        unfinished.write_bytes(b"some and more")
+    assert path.read_bytes() == b"some and more"
+    assert _everything_in(path.parent) == ["file"]
+
+
+def test_a_file_whose_writing_failed_leaves_what_was_there(tmp_path):
+    storage.put(tmp_path / "file", b"old")
+    with pytest.raises(KeyError), storage.written_whole(tmp_path / "file") as unfinished:
+        unfinished.write_bytes(b"new")
+        raise KeyError
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert _everything_in(tmp_path) == ["file"]
+
+
 def test_publish_moves_and_may_be_repeated(tmp_path):
     (tmp_path / "staged").write_bytes(b"data")
     for _ in range(2):

@@ -18,7 +18,7 @@ class _Large:
 
     def read(self, _: Any, rows: Any) -> Iterator[Truth]:
         for _row in rows:
-            yield Truth(np.zeros((10, 10, 3), np.uint8), np.zeros((10, 10), np.uint8))
+            yield Truth(np.zeros((10, 10, 3), np.uint8), np.zeros((10, 10), np.uint8), "f")
 
 
 def _batches(threads: int) -> list[list[str]]:

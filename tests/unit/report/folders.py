@@ -24,6 +24,7 @@ from segflow.scores.boundary import boundary_counts
 from segflow.scores.calibration import calibration
 from segflow.scores.images import score_images
 from segflow.scores.tally import Tally
+from tests.references import MODEL, write_reference
 
 HOSTILE = "<script>alert(1)</script>"
 ODD_NAMES = (HOSTILE, 'it\'s "quoted" & 100%20.png', "Straße/图像  é.png")
@@ -39,7 +40,7 @@ LABEL_MAP = LabelMap.from_dict(
     }
 )
 HEIGHT, WIDTH = 48, 64
-_FINGERPRINT = "ab" * 32
+_FINGERPRINT = MODEL
 
 
 def scene(seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -236,7 +237,14 @@ def write_split_evaluation(folder: Path, dataset: Path) -> Path:
 
 
 def write_labels(folder: Path, sources: Path, runs: Sequence[str] = ("r1", "r2")) -> Path:
-    """Labels of eight images, the first with a hostile name, by one run or several."""
+    """Labels of eight images, the first with a hostile name, by one run or several.
+
+    Their model has a reference of few images, named with hostility.
+    """
+    data = {"dataset": f"/data/{HOSTILE}", "split": "test"}
+    masks = [scene(seed)[1] for seed in range(12)]
+    matrices = [counts(ids, predicted(ids, shift))["confusion"] for shift, ids in enumerate(masks)]
+    write_reference(_model_of(sources), np.stack(matrices), data=data, size="stored")
     for number, run in enumerate(runs):
         write_run(folder, run, sources, range(number, 8, len(runs)))
     return folder
@@ -274,8 +282,13 @@ def write_run(
     record = {
         "format_version": LABELS.format_version,
         "run": run,
-        "started": "2026-01-01T00:00:00+00:00",
-        "model": {"path": "/models/one", "fingerprint": model, "label_map": LABEL_MAP.to_dict()},
+        "started": "2026-01-01T00:00:00Z",
+        "finished": "2026-01-01T00:00:08Z",
+        "model": {
+            "path": str(_model_of(sources)),
+            "fingerprint": model,
+            "label_map": LABEL_MAP.to_dict(),
+        },
         "images": str(sources),
         "config": {"mask_format": "png"},
         "versions": {"segflow": "0.1.0"},
@@ -285,7 +298,7 @@ def write_run(
             "rejected": len(rejected),
             "by_code": {"too_large": len(rejected)} if rejected else {},
         },
-        "classes": [],
+        "classes": _totals(tables["areas"]),
         "pixels": HEIGHT * WIDTH * len(drawn),
         "files": [
             _table(folder, f"{name}/run={run}/part-00000.parquet", rows)
@@ -295,6 +308,20 @@ def write_run(
         "gone": list(gone),
     }
     _commit(folder, f"runs/{run}.json", record)
+
+
+def _model_of(sources: Path) -> Path:
+    return sources.parent / "model"
+
+
+def _totals(areas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The classes of a run's record."""
+    total = sum(area["pixels"] for area in areas) or 1
+    pixels = [sum(a["pixels"] for a in areas if a["class_id"] == i) for i in range(4)]
+    return [
+        {"id": i, "name": name, "pixels": pixels[i], "fraction": pixels[i] / total}
+        for i, name in enumerate(LABEL_MAP.names)
+    ]
 
 
 def image_uri(sources: Path, seed: int) -> str:
@@ -324,6 +351,7 @@ def _label(
             "class_name": LABEL_MAP.names[i],
             "pixels": int((ids == i).sum()),
             "fraction": float((ids == i).mean()),
+            "area": 0.25 * int((ids == i).sum()),
         }
         for i in np.unique(ids).tolist()
     ]

@@ -1,5 +1,6 @@
 """Plots: inline SVG in the page's colours, with no ids that clash, and text as it is."""
 
+import math
 import re
 from xml.etree import ElementTree
 
@@ -75,3 +76,11 @@ def test_a_rate_test_marks_its_suggestion() -> None:
     assert not any(
         text.startswith("suggested") for text in _texts(plots.rate_test([], [], [], None))
     )
+
+
+def test_intervals_name_their_rows_and_cut_long_names() -> None:
+    names = ["sky", "a class whose name is of quite some length"]
+    svg = plots.intervals("Areas", names, [0.3, 0.7], [0.35, 0.65], [0.3, math.nan], [0.4, 0.7])
+    texts = _texts(svg)
+    assert {"sky", "a class whose name is of qu…", "as mapped", "0 %"} <= set(texts)
+    assert not re.search(r"#[0-9a-f]{6}\b", svg)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segflow.scores.areas import adjusted_areas, adjusted_areas_of_pixels
+from segflow.scores.areas import NeverPredictedError, adjusted_areas, adjusted_areas_of_pixels
 
 # Olofsson et al. 2014, table 8: reference samples by mapped class (rows) and truth (columns):
 # deforestation, forest gain, stable forest, stable non-forest; and pixels mapped as each.
@@ -35,6 +35,10 @@ def _world(random, images, pixels=4096):
 _ERRORS = np.array([[12.0, 2.0, 1.0], [2.0, 9.0, 1.0], [1.0, 1.0, 5.0]])
 
 
+def _adjusted(mapped, matrices, images):
+    return adjusted_areas(mapped, lambda: [matrices], images)
+
+
 def _held(truth, areas):
     return (areas.low <= truth) & (truth <= areas.high)
 
@@ -48,7 +52,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         reference, mapped = world[:300], world[300:]
         truth = mapped.sum((0, 2))
         counted = mapped.sum((0, 1))
-        images.append(_held(truth, adjusted_areas(counted, reference, len(mapped))))
+        images.append(_held(truth, _adjusted(counted, reference, len(mapped))))
         pixels.append(_held(truth, adjusted_areas_of_pixels(counted, reference.sum(0))))
     share = np.mean(images, axis=0)
     assert ((share > 0.91) & (share < 0.98)).all(), share
@@ -57,19 +61,45 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 
 def test_a_model_without_errors_needs_no_adjusting():
     confusion = np.stack([np.diag(row) for row in ([5, 3], [1, 7], [4, 4])])
-    areas = adjusted_areas(np.array([30, 70]), confusion, 9)
+    areas = _adjusted(np.array([30, 70]), confusion, 9)
     assert areas.adjusted.tolist() == areas.low.tolist() == areas.high.tolist() == [30, 70]
 
 
 def test_one_reference_image_tells_no_error():
-    areas = adjusted_areas(np.array([30, 70]), np.array([[[3, 1], [1, 5]]]), 9)
+    areas = _adjusted(np.array([30, 70]), np.array([[[3, 1], [1, 5]]]), 9)
     assert areas.adjusted == pytest.approx([30 * 3 / 4 + 70 / 6, 30 / 4 + 70 * 5 / 6])
     assert np.isnan([areas.standard_error, areas.low, areas.high]).all()
 
 
 def test_a_mapped_class_that_the_reference_never_predicts_is_said():
     confusion = np.array([[[3, 0], [1, 0]]] * 2)
-    with pytest.raises(ValueError, match=r"classes \[1\] are mapped, but never predicted"):
-        adjusted_areas(np.array([30, 70]), confusion, 9)
-    areas = adjusted_areas(np.array([100, 0]), confusion, 9)
+    with pytest.raises(NeverPredictedError, match=r"classes \[1\] are mapped, but") as caught:
+        _adjusted(np.array([30, 70]), confusion, 9)
+    assert caught.value.classes == [1]
+    areas = _adjusted(np.array([100, 0]), confusion, 9)
     assert areas.adjusted.tolist() == [75, 25]
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_how_many_matrices_are_read_at_a_time_does_not_matter(size):
+    reference = _world(np.random.default_rng(4), 40)
+    mapped = np.array([500, 300, 200])
+    whole = _adjusted(mapped, reference, 25)
+    cut = adjusted_areas(mapped, lambda: (reference[i : i + size] for i in range(0, 40, size)), 25)
+    for name, values in vars(whole).items():
+        np.testing.assert_allclose(getattr(cut, name), values, rtol=1e-10, err_msg=name)
+
+
+def test_areas_in_another_unit_are_adjusted_by_the_same_shares():
+    reference = _world(np.random.default_rng(5), 12)
+    pixels = _adjusted(np.array([500, 300, 200]), reference, 25)
+    hectares = _adjusted(np.array([0.05, 0.03, 0.02]), reference, 25)
+    for name in ("adjusted", "standard_error", "low", "high"):
+        np.testing.assert_allclose(getattr(hectares, name), getattr(pixels, name) / 10_000)
+    predicted = reference.sum((0, 1))
+    np.testing.assert_allclose(pixels.reference, predicted / predicted.sum())
+
+
+def test_matrices_of_other_classes_are_refused():
+    with pytest.raises(ValueError, match="2 areas for matrices of 3 x 3"):
+        adjusted_areas(np.array([1, 2]), lambda: [np.ones((5, 3, 3), np.int64)], 9)

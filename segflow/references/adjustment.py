@@ -1,0 +1,213 @@
+"""Adjusted areas as run records and reports have them: numbers, or why there are none.
+
+What they take for granted is said in docs/label.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segflow.errors import UsageError
+from segflow.references.stored import Reference, record_paths
+from segflow.scores.areas import LEVEL, AdjustedAreas, NeverPredictedError, adjusted_areas
+from segflow.scores.confusion import number
+
+_FEW = 30  # images: below, what one of them holds moves the interval's own width too far
+_FAR = 0.1  # a class's share of the pixels here and there, apart by more: much
+_NOTABLE, _TIMES = 0.01, 3  # or one of them at least this, and this many times the other
+_NAMED = 3  # classes in a sentence
+_HOW = ("tta", "windows", "window_overlap")
+
+
+def adjusted_for_labels(
+    bundle: Path,
+    model_fingerprint: str,
+    config: Mapping[str, Any],
+    classes: Sequence[Mapping[str, Any]],
+    images: int,
+) -> dict[str, Any]:
+    """Areas of labels, adjusted by the reference in the model's bundle that suits them best.
+
+    Args:
+        bundle: The model's folder, whose references are looked through.
+        model_fingerprint: The bundle's.
+        config: How the images were labelled: `tta`, `windows`, `window_overlap`.
+        classes: By id; of each its `id`, `name`, `pixels` mapped, and `area`, if there is one.
+        images: How many were labelled.
+
+    Returns:
+        What `adjusted` gives; without a reference that fits, why there is none.
+    """
+    references, warnings = _sound_references(bundle)
+    own = [r for r in references if r.record["model_fingerprint"] == model_fingerprint]
+    alike = [r for r in own if _seen_alike(r, config)]
+    if not alike:
+        return _none(_lacking(bundle, config if own else None), warnings)
+    found = adjusted(max(alike, key=_worth), classes, images)
+    return {**found, "warnings": [*warnings, *found["warnings"]]}
+
+
+def adjusted(
+    reference: Reference, classes: Sequence[Mapping[str, Any]], images: int
+) -> dict[str, Any]:
+    """Areas adjusted by one reference.
+
+    Args:
+        reference: Of the model that mapped them.
+        classes: As for `adjusted_for_labels`.
+        images: As for `adjusted_for_labels`.
+
+    Returns:
+        `level`; `reference`, what it is; `reason`, why `classes` is null, if it is; `warnings`;
+        and `classes`: of each `id`, `name`, `pixels`, `adjusted_pixels`, `pixels_standard_error`,
+        `pixels_interval`, and the same of `area`, null where no area is known.
+    """
+    described = _described(reference)
+    pixels = np.array([entry["pixels"] for entry in classes], np.int64)
+    if not pixels.sum():
+        return _none("no pixel is mapped", reference=described)
+    try:
+        by_pixels = _adjust(reference, pixels, images)
+    except NeverPredictedError as error:
+        names = ", ".join(repr(classes[i]["name"]) for i in error.classes[:_NAMED])
+        more = " and others" if error.classes[_NAMED:] else ""
+        reason = f"{names}{more}: mapped, but never predicted in the reference"
+        return _none(reason, reference=described)
+    except UsageError as error:
+        return _none(str(error))
+    areas = _areas(classes)
+    by_area = None if areas is None else _adjust(reference, areas, images)
+    rows = [
+        {
+            "id": entry["id"],
+            "name": entry["name"],
+            **_numbers("pixels", by_pixels, i),
+            "pixels": entry["pixels"],
+            **_numbers("area", by_area, i),
+        }
+        for i, entry in enumerate(classes)
+    ]
+    return {
+        "level": LEVEL,
+        "reference": described,
+        "reason": None,
+        "warnings": _doubts(reference, by_pixels, [entry["name"] for entry in classes]),
+        "classes": rows,
+    }
+
+
+def _seen_alike(reference: Reference, config: Mapping[str, Any]) -> bool:
+    """Whether the model saw the reference's images as those that were labelled.
+
+    Windows mean nothing to stored examples, which are of the model's size.
+    """
+    return all(reference.record.get(name) in (None, config.get(name)) for name in _HOW)
+
+
+def _lacking(bundle: Path, config: Mapping[str, Any] | None) -> str:
+    """Why there is no reference; `config` is given where some were made otherwise."""
+    if not bundle.is_dir():
+        return f"the model {bundle} is not there any more"
+    if config is not None:
+        flags = [f"--{n.replace('_', '-')} {config[n]}" for n in _HOW if n in config]
+        return f"no reference of {bundle} was made with {' '.join(flags)}: evaluate so"
+    return (
+        f"{bundle} holds no reference: score the model with segflow evaluate on images that it was "
+        "not trained on"
+    )
+
+
+def _sound_references(bundle: Path) -> tuple[list[Reference], list[str]]:
+    """The references that can be read, and a line for each other one."""
+    references, problems = [], []
+    for path in record_paths(bundle):
+        try:
+            references.append(Reference.load(path))
+        except UsageError as error:
+            problems.append(str(error))
+    return references, problems
+
+
+def _worth(reference: Reference) -> tuple[Any, ...]:
+    """Enough images come first, then what is known of them and how near it is to labelling.
+
+    Of a dataset's splits, val has chosen the weights that were kept.
+    """
+    record = reference.record
+    nearness = (record["size"] == "original", record["data"].get("split") == "test")
+    known = record.get("trained_on") is not None
+    return reference.images >= _FEW, known, *nearness, reference.images, str(record["started"])
+
+
+def _none(
+    reason: str, warnings: Sequence[str] = (), reference: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "level": LEVEL,
+        "reference": reference,
+        "reason": reason,
+        "warnings": list(warnings),
+        "classes": None,
+    }
+
+
+def _described(reference: Reference) -> dict[str, Any]:
+    names = ("data", "size", *_HOW, "images", "trained_on", "evaluation", "started")
+    return {
+        "path": str(reference.path.absolute()),
+        "sha256": reference.sha256,
+        **{name: reference.record.get(name) for name in names},
+    }
+
+
+def _adjust(reference: Reference, mapped: NDArray[Any], images: int) -> AdjustedAreas:
+    return adjusted_areas(mapped, lambda: reference.matrices(len(mapped)), images)
+
+
+def _areas(classes: Sequence[Mapping[str, Any]]) -> NDArray[np.float64] | None:
+    """Mapped areas; None if none is known."""
+    found = [entry.get("area") for entry in classes]
+    return np.array([a or 0 for a in found], np.float64) if any(found) else None
+
+
+def _numbers(what: str, found: AdjustedAreas | None, i: int) -> dict[str, Any]:
+    names = (what, f"adjusted_{what}", f"{what}_standard_error", f"{what}_interval")
+    if found is None:
+        return dict.fromkeys(names)
+    values = (found.mapped, found.adjusted, found.standard_error, found.low, found.high)
+    *middle, low, high = (number(value[i]) for value in values)
+    return dict(zip(names, (*middle, None if low is None else [low, high]), strict=True))
+
+
+def _doubts(reference: Reference, found: AdjustedAreas, names: Sequence[str]) -> list[str]:
+    """What speaks against relying on the adjustment, a line each."""
+    lines = []
+    if reference.images < _FEW:
+        lines.append(
+            f"the reference has {reference.images} "
+            f"{'image' if reference.images == 1 else 'images'} only: too few to rely on intervals"
+        )
+    if reference.record.get("trained_on") is None:
+        lines.append(
+            "the dataset that the model was trained on is not at hand, so images of the reference "
+            "may be among it: the model may look better than it is"
+        )
+    if apart := _apart(found, names):
+        lines.append(
+            f"classes have other shares of the pixels here than in the reference: {apart}; they "
+            "may be confused in other ways, too"
+        )
+    return lines
+
+
+def _apart(found: AdjustedAreas, names: Sequence[str]) -> str:
+    """The classes whose shares differ much, those that differ most first."""
+    here, there = found.mapped / found.mapped.sum(), found.reference
+    high, low = np.maximum(here, there), np.minimum(here, there)
+    much = (high - low > _FAR) | ((high >= _NOTABLE) & (high > _TIMES * low))
+    order = [i for i in np.argsort(low - high, kind="stable").tolist() if much[i]]
+    told = [f"{names[i]} {here[i]:.1%} (there {there[i]:.1%})" for i in order[:_NAMED]]
+    return ", ".join(told) + (f" and {len(order) - _NAMED} more" if order[_NAMED:] else "")
