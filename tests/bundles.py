@@ -9,7 +9,8 @@ import numpy as np
 from segflow import scores
 from segflow.dataset import Dataset
 from segflow.label_map import LabelMap
-from segflow.train.bundle import MODEL_NAME, write_record
+from segflow.train.bundle import MODEL_NAME
+from segflow.train.bundle_record import write_record
 
 if TYPE_CHECKING:
     import keras

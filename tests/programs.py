@@ -17,7 +17,7 @@ _PROGRESS = re.compile(
     r"layout \w+: |\w+: going on with run |\w+: run \S+, refused .*, is removed|"
     r".*: complete already, |warning: no example in |"
     r"survey: \d+ pairs read|"
-    r"ensemble: fitting |ensemble: scoring |.*: this ensemble is finished; |"
+    r"ensemble: fitting |ensemble: scoring |.*: this (?:ensemble|bundle) is finished; |"
     r"sweep: trial \d+ |sweep: all \d+ combinations |"
     r"\w+: \d+ of \d+ shards, .* images/s|train: epoch \d+ of |"
     r"building the model; |scoring the weights of epoch \d+ on |$"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
+from apache_beam.utils import shared
 
 from segflow.data import contained
 from segflow.data.config import DecodeLimits
@@ -57,6 +58,7 @@ class _Segment(beam.DoFn):
         self._model, self._mask_format, self._batch_size = model, mask_format, batch_size
         self._tta: Tta = tta
         self._limits = DecodeLimits()
+        self._shared = shared.Shared()  # one model a process, whatever the number of threads
         self._predictor: Predictor | None = None
         self._accepted = Metrics.counter("segflow/label", "accepted")
         self._rejected = Metrics.counter("segflow/label", "rejected")
@@ -64,7 +66,9 @@ class _Segment(beam.DoFn):
     def setup(self) -> None:
         from segflow.label.predictor import load_bundle
 
-        self._predictor = load_bundle(self._model, self._batch_size, self._tta)
+        self._predictor = self._shared.acquire(
+            lambda: load_bundle(self._model, self._batch_size, self._tta)
+        )
 
     def teardown(self) -> None:
         contained.close()

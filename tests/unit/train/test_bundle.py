@@ -14,7 +14,8 @@ from segflow import scores, storage
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.models.registry import build_model
-from segflow.train.bundle import Bundle, write_record
+from segflow.train.bundle import Bundle
+from segflow.train.bundle_record import write_record
 
 
 @pytest.fixture(scope="module")
