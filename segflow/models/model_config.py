@@ -144,7 +144,8 @@ def _attention(layer: _Layer) -> int:
     key = layer.side(-1, "key_shape") if "key_shape" in layer.built else value
     out = layer.config.get("output_shape")
     size = query if out is None else prod(layer.numbers("output_shape"))
-    inward = key_size * (query + key + 2) + value_size * (value + query + 2)  # the last: a gate
+    gate = query + 1 if layer.config.get("use_gate") else 0
+    inward = key_size * (query + key + 2) + value_size * (value + 1 + gate)
     return heads * inward + (heads * value_size + 1) * size
 
 
@@ -157,7 +158,7 @@ _WEIGHTS: Mapping[str, Callable[[_Layer], int]] = {
     "Dense": _dense,
     "Embedding": lambda layer: layer.number("input_dim") * layer.number("output_dim"),
     "MultiHeadAttention": _attention,
-    "BatchNormalization": lambda layer: 7 * layer.axes(),
+    "BatchNormalization": lambda layer: (7 if layer.config.get("renorm") else 4) * layer.axes(),
     "GroupNormalization": lambda layer: 2 * layer.axes(),
     "LayerNormalization": lambda layer: 2 * layer.axes(),
     "RMSNormalization": lambda layer: layer.axes(),
