@@ -103,8 +103,8 @@ def _read(path: Path, kind: Kind) -> dict[str, Any]:
     storage.require_inside(path, _listed(record, kind))
     if kind is LABELS and record["run"] != path.stem:
         raise UsageError(
-            f"{path}: it calls itself the run {record['run']!r}, expected {path.stem!r}; restore it "
-            "or make it anew"
+            f"{path}: it calls itself the run {record['run']!r}, expected {path.stem!r}; restore "
+            "it or make it anew"
         )
     return dict(record)
 

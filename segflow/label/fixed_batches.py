@@ -29,9 +29,7 @@ class FixedBatches:
         name: What messages call the model.
     """
 
-    def __init__(
-        self, forward: Forward, batch_size: int, size: tuple[int, int], name: str
-    ) -> None:
+    def __init__(self, forward: Forward, batch_size: int, size: tuple[int, int], name: str) -> None:
         self._forward, self._size, self._name = forward, size, name
         self._lock = threading.Lock()
         # Replaced as one, so that a thread never pairs one shape with the graph of another.

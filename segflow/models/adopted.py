@@ -89,9 +89,9 @@ def _require_pictures(path: Path, model: keras.Model, size: tuple[int, int]) -> 
     )
 
 
-def _said(path: Path, model: keras.Model, pixels: keras.KerasTensor) -> Any:
+def _said(path: Path, model: keras.Model, pixels: Any) -> Any:
     try:
-        return model(pixels)
+        return model(pixels, training=False)
     except Exception as error:  # whatever layers raise of a size that does not suit them
         words = (str(error).strip().splitlines() or [""])[0][:200]
         raise UsageError(
@@ -120,7 +120,7 @@ def _require_logits(path: Path, said: Any, expected: tuple[int | None, ...]) -> 
 def _found(path: Path, model: keras.Model, gives: Gives | Literal["auto"]) -> Gives:
     """Finds out, or confirms, what a model gives, on a picture of noise."""
     noise = np.random.default_rng(0).integers(0, 256, (1, *model.input_shape[1:]))
-    said = keras.ops.convert_to_numpy(model(noise.astype(np.float32), training=False))
+    said = keras.ops.convert_to_numpy(_said(path, model, noise.astype(np.float32)))
     if not np.isfinite(said).all():
         raise UsageError(
             f"--model-file {path}: what it gives for a picture of noise is not finite, expected "
@@ -135,9 +135,9 @@ def _found(path: Path, model: keras.Model, gives: Gives | Literal["auto"]) -> Gi
         )
     if gives == "auto" and shares and not probabilities:
         raise UsageError(
-            f"--model-file {path}: gives numbers of 0 to 1 that do not sum to 1, as a sigmoid does, "
-            "expected logits or a softmax; take its last activation away, or say --gives logits if "
-            "they are logits all the same"
+            f"--model-file {path}: gives numbers of 0 to 1 that do not sum to 1, as a sigmoid "
+            "does, expected logits or a softmax; take its last activation away, or say --gives "
+            "logits if they are logits all the same"
         )
     if gives != "auto":
         return gives

@@ -82,18 +82,19 @@ def _stored_weights(data: bytes) -> int:
 
     arrays: list[h5py.Dataset] = []
 
-    def refuse_links(name: str, link: Any) -> None:
-        if not isinstance(link, h5py.HardLink):
-            raise UnsafeModelError(
-                f"its weights {name[:80]!r} are a link elsewhere; save the model again"
-            )
+    def soft(name: str, link: Any) -> str | None:
+        return None if isinstance(link, h5py.HardLink) else name[:80]
 
     def take(_: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
             arrays.append(item)
 
     with h5py.File(io.BytesIO(data), "r") as file:
-        file.visititems_links(refuse_links)
+        linked = file.visititems_links(soft)
+        if linked is not None:
+            raise UnsafeModelError(
+                f"its weights {linked!r} are a link elsewhere; save the model again"
+            )
         file.visititems(take)
         held = sum(array.nbytes for array in arrays)
         if held > len(data) or any(array.external or array.is_virtual for array in arrays):

@@ -44,8 +44,8 @@ class Origin:
             )
         if bundle.is_adopted:
             raise UsageError(
-                f"--from-bundle {config.from_bundle} was made of a Keras file by 'segflow bundle', so "
-                "there is no architecture to train; name a bundle that 'segflow train' wrote"
+                f"--from-bundle {config.from_bundle} was made of a Keras file by 'segflow bundle', "
+                "so there is no architecture to train; name a bundle that 'segflow train' wrote"
             )
         architecture = bundle.record["architecture"]["name"]
         if config.architecture not in ("auto", architecture):

@@ -151,7 +151,9 @@ def test_an_interrupted_one_is_begun_anew(made, tmp_path, capfd):
 
 def test_training_does_not_go_on_from_it(made, tmp_path, capfd):
     dataset = tmp_path / "dataset"
-    assert run_here(capfd, "ingest", *made.pairs.flags(dataset, splits="train=0.5,val=0.5")).code == 0
+    assert (
+        run_here(capfd, "ingest", *made.pairs.flags(dataset, splits="train=0.5,val=0.5")).code == 0
+    )
 
     ran = run_here(
         capfd,

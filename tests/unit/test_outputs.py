@@ -92,7 +92,7 @@ def test_a_record_that_lists_files_outside_is_refused(tmp_path, path):
 def test_a_run_is_called_as_its_record_is(tmp_path, run):
     """Its plan is looked for under that name."""
     _labels(tmp_path, run=run)
-    with pytest.raises(UsageError, match="calls itself the run .*, expected 'a'; restore it"):
+    with pytest.raises(UsageError, match=r"calls itself the run .*, expected 'a'; restore it"):
         outputs.read_records(tmp_path, outputs.LABELS)
 
 

@@ -62,7 +62,10 @@ def test_masks_and_confidences_are_those_of_a_plain_average(members, tmp_path, m
 
     label(
         LabelConfig(
-            model=str(bundle), images=str(tmp_path / "images"), output=str(tmp_path / "o"), tta="flip"
+            model=str(bundle),
+            images=str(tmp_path / "images"),
+            output=str(tmp_path / "o"),
+            tta="flip",
         )
     )
 

@@ -33,7 +33,9 @@ def images() -> dict[str, np.ndarray]:
 
 def _same(bundle: Path, images: dict[str, np.ndarray]) -> Any:
     """A check that results are, key by key, what a predictor says."""
-    expected = dict(zip(images, segflow.load_bundle(bundle).segment(list(images.values())), strict=True))
+    expected = dict(
+        zip(images, segflow.load_bundle(bundle).segment(list(images.values())), strict=True)
+    )
 
     def check(results: list[Any]) -> None:
         assert len(results) == len(expected)

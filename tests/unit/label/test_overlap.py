@@ -12,6 +12,7 @@ from segflow.label import labelling
 from segflow.label.prediction import Prediction
 from tests.unit.label.batches import FakePredictor, Labels, draw
 
+
 class Stations:
     """Which images have come to a station so far."""
 

@@ -118,7 +118,7 @@ def _two(x: keras.KerasTensor) -> list[keras.KerasTensor]:
         (lambda x: _head(x, dtype="float16"), (8, 12, 3), "gives float16, expected float32; give"),
         (lambda x: keras.ops.log(0 * _head(x)), (8, 12, 3), "a picture of noise is not finite"),
         (
-            lambda x: layers.Concatenate()([x, layers.UpSampling2D(8)(layers.MaxPooling2D(8)(x))]),
+            lambda x: _head(layers.Add()([x, layers.UpSampling2D(8)(layers.MaxPooling2D(8)(x))])),
             (None, None, 3),
             "cannot take pictures of --image-size",
         ),

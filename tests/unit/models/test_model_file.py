@@ -161,6 +161,7 @@ def test_a_picture_that_would_fill_the_memory_is_refused_before_it_is_drawn(tmp_
         load_plain(tmp_path / "m.keras")
 
 
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
 def test_weights_of_another_model_are_told_in_a_line(sound, tmp_path):
     other = hostile.weights(lambda file: file.create_dataset("layers/conv2d/vars/0", (9, 9), "f4"))
     hostile.forge(sound, tmp_path / "m.keras", members={hostile.WEIGHTS: other})
