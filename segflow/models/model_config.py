@@ -12,8 +12,10 @@ from math import prod
 from typing import Any
 
 _KINDS = ("1D", "2D", "3D")
-_POOLS = ("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "MaxPooling")
-_POOLS += ("GlobalAveragePooling", "GlobalMaxPooling")
+_POOLS = (
+    *("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "MaxPooling"),
+    *("GlobalAveragePooling", "GlobalMaxPooling"),
+)
 _SHAPING = ("Cropping", "SpatialDropout", "UpSampling", "ZeroPadding")
 
 # Layers of `keras.layers` that have no weights, read no file and hold no code.
