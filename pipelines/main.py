@@ -11,6 +11,7 @@ COMMANDS = {
     "train": "a model on a dataset, on all local GPUs (MirroredStrategy)",
     "find-rate": "a learning rate to train with, from a short training",
     "evaluate": "scores of a model on a dataset split or on image/mask pairs (Beam)",
+    "bundle": "a model bundle of a Keras file, to label and evaluate with",
     "ensemble": "several models as one, with equal, given or fitted weights",
     "label": "masks and class areas for every image of a collection (Beam)",
     "compare": "what changed between two runs of labels, pixel by pixel",

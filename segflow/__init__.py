@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from segflow.data.remake import remake_example
     from segflow.data.transforms import IngestPairs
     from segflow.dataset import Dataset
+    from segflow.label.handler import SegmentationModelHandler
     from segflow.label.predictor import Predictor, load_bundle
     from segflow.label.transforms import LabelImages
     from segflow.label_map import LabelMap
@@ -23,6 +24,7 @@ _HOMES = {
     "LabelImages": "segflow.label.transforms",
     "LabelMap": "segflow.label_map",
     "Predictor": "segflow.label.predictor",
+    "SegmentationModelHandler": "segflow.label.handler",
     "load_bundle": "segflow.label.predictor",
     "remake_example": "segflow.data.remake",
 }
@@ -33,6 +35,7 @@ __all__ = [
     "LabelImages",
     "LabelMap",
     "Predictor",
+    "SegmentationModelHandler",
     "__version__",
     "load_bundle",
     "remake_example",

@@ -89,8 +89,8 @@ def read_records(folder: Path, kind: Kind) -> Sequence[dict[str, Any]]:
     """The commit records of a folder, oldest first.
 
     Raises:
-        UsageError: One is not valid JSON, of another format version, or lacks what every such
-            record has.
+        UsageError: One is not valid JSON, of another format version, lacks what every such record
+            has, names files outside the folder, or is another run's than its name says.
     """
     return [_read(path, kind) for path in sorted(folder.glob(kind.records))]
 
@@ -105,9 +105,21 @@ def _read(path: Path, kind: Kind) -> dict[str, Any]:
     missing = [key for key in kind.keys if not isinstance(record, dict) or key not in record]
     if missing:
         raise UsageError(f"{path}: no {missing[0]!r} in it; restore it or make it anew")
-    if isinstance(record.get("files"), list):
-        storage.require_inside(path, record["files"])
+    storage.require_inside(path, _listed(record, kind))
+    if kind is LABELS and record["run"] != path.stem:
+        raise UsageError(
+            f"{path}: it calls itself the run {record['run']!r}, expected {path.stem!r}; restore "
+            "it or make it anew"
+        )
     return dict(record)
+
+
+def _listed(record: dict[str, Any], kind: Kind) -> list[dict[str, Any]]:
+    """The files that a record names: they must lie beside it."""
+    listed = list(record["files"]) if isinstance(record.get("files"), list) else []
+    if kind is BUNDLE and isinstance(record["model"], dict):
+        listed.append({"path": record["model"].get("file")})
+    return listed
 
 
 def _require_format(path: Path, version: object, kind: Kind) -> None:

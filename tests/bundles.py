@@ -1,15 +1,20 @@
 """Model bundles that need no training."""
 
+import io
+import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
 from segflow import scores
 from segflow.dataset import Dataset
 from segflow.label_map import LabelMap
-from segflow.train.bundle import MODEL_NAME, write_record
+from segflow.train.bundle import MODEL_NAME
+from segflow.train.bundle_record import write_record
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +25,7 @@ def write_bundle(
     label_map: LabelMap,
     image_size: tuple[int, int] = (16, 24),
     resize: str = "stretch",
-    model: "keras.Model | None" = None,
+    model: "keras.Model | EmptyModel | None" = None,
     reading: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes a bundle.
@@ -55,6 +60,29 @@ def write_bundle(
         scores={**scores.summarize(perfect, label_map.names), "split": "val", "examples": 1},
     )
     return folder
+
+
+class EmptyModel:
+    """In place of a Keras model where none is opened: saves a sound file of no layer.
+
+    Args:
+        date: What tells its file from another one.
+    """
+
+    name = "empty"
+
+    def __init__(self, date: str = "today") -> None:
+        self._date = date
+
+    def save(self, path: Path) -> None:
+        """As `keras.Model.save`."""
+        weights = io.BytesIO()
+        h5py.File(weights, "w").close()
+        config = {"module": "keras", "class_name": "Sequential", "config": {"layers": []}}
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("metadata.json", json.dumps({"date_saved": self._date}))
+            archive.writestr("config.json", json.dumps(config))
+            archive.writestr("model.weights.h5", weights.getvalue())
 
 
 def _nearest_colour(label_map: LabelMap, image_size: tuple[int, int]) -> "keras.Model":

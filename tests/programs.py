@@ -18,7 +18,7 @@ _PROGRESS = re.compile(
     r".*: complete already, |warning: no example in |"
     r"survey: \d+ pairs read|"
     r"source \w+: |known bytes: \d+ images |"
-    r"ensemble: fitting |ensemble: scoring |.*: this ensemble is finished; |"
+    r"ensemble: fitting |ensemble: scoring |.*: this (?:ensemble|bundle) is finished; |"
     r"sweep: trial \d+ |sweep: all \d+ combinations |"
     r"\w+: \d+ of \d+ (shards|images), .* images/s|train: epoch \d+ of |"
     r"reference: |"

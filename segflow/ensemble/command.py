@@ -14,7 +14,8 @@ from segflow.ensemble.config import EnsembleConfig
 from segflow.ensemble.members import Members, load_dataset, load_members
 from segflow.errors import UsageError
 from segflow.lock import lock
-from segflow.train.bundle import MODEL_NAME, RECORD_NAME, Bundle, write_ensemble_record
+from segflow.train.bundle import MODEL_NAME, RECORD_NAME, Bundle
+from segflow.train.bundle_record import write_ensemble_record
 from segflow.train.quiet import quiet_import
 from segflow.train.trainer import EXAMPLES_NAME
 

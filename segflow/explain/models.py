@@ -66,6 +66,7 @@ def _described_alone(bundle: Bundle) -> dict[str, Any]:
         "written": written.isoformat(timespec="seconds"),  # of the file: the record has no time
         "architecture": record.get("architecture"),
         "training": record.get("training"),
+        "source": record.get("source"),  # of a bundle that was made of somebody's Keras file
         "versions": record.get("versions"),
         "dataset": trained_on and dataset(*_address(trained_on), near=bundle.folder),
     }

@@ -49,7 +49,8 @@ class LabelConfig:
     batch_size: int = 8
     """Images the model sees at once; the last batch is padded."""
     worker_threads: int = 2
-    """Batches a worker process has in hand at once, each on one thread; changes no result."""
+    """Batches a worker process has in hand at once, each on one thread: while one is in the model,
+    others are decoded or encoded. Changes no result."""
     shard_size: int = 256
     """Images a shard: what is lost at most when a worker dies, and rows of a part file."""
     limits: DecodeLimits = field(default_factory=DecodeLimits)

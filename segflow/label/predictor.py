@@ -15,6 +15,7 @@ from segflow.data import resize
 from segflow.data.resize import Placement
 from segflow.errors import JobError
 from segflow.label import sliding
+from segflow.label.fixed_batches import FixedBatches
 from segflow.label.prediction import ConfidenceSums, Prediction
 from segflow.label.prepared import Prepared, prepare
 from segflow.label.reading import reading_of
@@ -28,8 +29,9 @@ DEFAULT_BATCH_SIZE = 8
 class Predictor:
     """Segments images with a bundle's model.
 
-    Every batch has the same shape, so that one graph is traced; a short batch is padded. One
-    predictor may be used from several threads at once.
+    Every batch has the same shape, so that one graph is traced; a short batch is padded, and
+    where memory runs out the shape is halved for good. One predictor may be used from several
+    threads at once.
     """
 
     def __init__(
@@ -60,17 +62,14 @@ class Predictor:
         self._keep_confidences = keep_confidences
         self._model = bundle.load_model(tta)
         self._dtype = bundle.label_map.dtype
-        height, width = bundle.image_size
         self.reading = reading_of(bundle)
         # Where windows slide over images, a batch is of windows of one image.
         self.images_at_once = 1 if self._policy in SLIDING else batch_size
         self._slider = sliding.Slider(
             bundle.image_size, windows.overlap, batch_size, self._window_logits
         )
-        # XLA, which Keras turns on by default, is slower here on CPUs; so a plain graph.
-        self._forward = tf.function(
-            self._logits_and_confidence,
-            input_signature=[tf.TensorSpec([batch_size, height, width, 3], tf.uint8)],
+        self._batches = FixedBatches(
+            self._logits_and_confidence, batch_size, bundle.image_size, str(bundle.folder)
         )
 
     @overload
@@ -168,12 +167,11 @@ class Predictor:
             )
 
     def _predict_batch(self, prepared: Sequence[Prepared]) -> Iterator[Prediction]:
-        if not prepared:
-            return
-        logits, best, confidence = self._run([one.pixels for one in prepared])
-        best, confidence = best.numpy(), confidence.numpy()
-        for index, one in enumerate(prepared):
-            yield self._prediction(logits[index], best[index], confidence[index], one.placement)
+        said = (
+            one for part in self._batches([p.pixels for p in prepared]) for one in _apart(*part)
+        )
+        for one, (logits, best, confidence) in zip(prepared, said, strict=True):
+            yield self._prediction(logits, best, confidence, one.placement)
 
     def _prediction(
         self,
@@ -213,17 +211,21 @@ class Predictor:
         return best.astype(self._dtype), confidence
 
     def _window_logits(self, windows: NDArray[np.uint8]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = self._run(windows)[0].numpy()
-        return logits[: len(windows)]
-
-    def _run(self, pixels: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Any:
-        batch = np.zeros((self.batch_size, *self.bundle.image_size, 3), np.uint8)
-        batch[: len(pixels)] = pixels
-        return self._forward(tf.constant(batch))
+        parts = [logits.numpy() for logits, *_ in self._batches(windows)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _logits_and_confidence(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         logits = self._model(tf.cast(pixels, tf.float32), training=False)
         return logits, *_best_and_confidence(logits)
+
+
+def _apart(
+    logits: tf.Tensor, best: tf.Tensor, confidence: tf.Tensor
+) -> Iterator[tuple[tf.Tensor, NDArray[np.int32], NDArray[np.float32]]]:
+    """What is said of each picture of a batch; the logits stay on the device."""
+    best, confidence = best.numpy(), confidence.numpy()
+    for index in range(len(best)):
+        yield logits[index], best[index], confidence[index]
 
 
 def _best_and_confidence(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
+from apache_beam.utils import shared
 
 from segflow.data import contained
 from segflow.data.config import DecodeLimits
@@ -67,6 +68,7 @@ class _Segment(beam.DoFn):
     ) -> None:
         self._loading, self._mask_format = loading, mask_format
         self._ground_resolution = ground_resolution
+        self._shared = shared.Shared()  # one model a process, whatever the number of threads
         self._label: Labeller | None = None
         self._accepted = Metrics.counter("segflow/label", "accepted")
         self._rejected = Metrics.counter("segflow/label", "rejected")
@@ -74,7 +76,7 @@ class _Segment(beam.DoFn):
     def setup(self) -> None:
         from segflow.label.predictor import load_bundle
 
-        predictor = load_bundle(**self._loading)
+        predictor = self._shared.acquire(lambda: load_bundle(**self._loading))
         self._label = Labeller(
             predictor, self._mask_format, DecodeLimits(), self._ground_resolution
         )

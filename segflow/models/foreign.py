@@ -16,6 +16,7 @@ from typing import Any
 import keras
 
 from segflow.errors import SegflowError, UsageError
+from segflow.models.model_file import require_safe_model
 
 
 def build_foreign(address: str, image_size: tuple[int, int], num_classes: int) -> keras.Model:
@@ -104,6 +105,10 @@ def _check_loads(address: str, model: keras.Model) -> None:
                 f"--architecture {address}: the stored model could not be loaded with Keras alone"
                 f"{_culprit(model)}; build it of Keras's own layers, without Lambda"
             ) from error
+        try:
+            require_safe_model(file)
+        except UsageError as error:
+            raise UsageError(f"--architecture {address}: the stored {error}") from error
 
 
 @contextmanager

@@ -31,7 +31,8 @@ class Origin:
         """The origin that `config` asks for, if any.
 
         Raises:
-            UsageError: There is no bundle, or one of another architecture, or of several.
+            UsageError: There is no bundle, or one of another architecture, of several, or of none
+                that is known here.
         """
         if config.from_bundle is None:
             return None
@@ -41,11 +42,21 @@ class Origin:
                 f"--from-bundle {config.from_bundle} is an ensemble; name one of its members, such "
                 f"as {bundle.record['members'][0]['path']}"
             )
+        if bundle.is_adopted:
+            raise UsageError(
+                f"--from-bundle {config.from_bundle} was made of a Keras file by 'segflow bundle', "
+                "so there is no architecture to train; name a bundle that 'segflow train' wrote"
+            )
         architecture = bundle.record["architecture"]["name"]
         if config.architecture not in ("auto", architecture):
             raise UsageError(
                 f"--from-bundle {config.from_bundle} is a {architecture}, --architecture asks for "
                 f"{config.architecture}; leave that out, or name another bundle"
+            )
+        if ":" in architecture and config.architecture == "auto":
+            raise UsageError(
+                f"--from-bundle {config.from_bundle} is of {architecture}, whose code would be run "
+                f"here; give --architecture {architecture} if you trust it"
             )
         return cls(bundle, bundle.label_map.names == dataset.label_map.names)
 

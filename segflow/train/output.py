@@ -31,8 +31,9 @@ def finished_bundle(config: TrainConfig, dataset: Dataset, origin: Origin | None
     if not (Path(config.output) / RECORD_NAME).is_file():
         return None
     bundle = Bundle.load(config.output)
-    if bundle.is_ensemble:
-        raise UsageError(f"--output {config.output} holds an ensemble; choose another folder")
+    if bundle.is_ensemble or bundle.is_adopted:
+        what = "an ensemble" if bundle.is_ensemble else "the bundle of a Keras file"
+        raise UsageError(f"--output {config.output} holds {what}; choose another folder")
     training = bundle.record["training"]
     found = {
         **training,

@@ -12,7 +12,8 @@ from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.lock import lock
 from segflow.models.registry import find_architecture, normalisation
-from segflow.train.bundle import MODEL_NAME, write_record
+from segflow.train.bundle import MODEL_NAME
+from segflow.train.bundle_record import write_record
 from segflow.train.class_weights import class_weights
 from segflow.train.config import TrainConfig, check_accumulation, steps_per_epoch
 from segflow.train.diagnosis import overfitting, unfinished

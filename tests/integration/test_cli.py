@@ -59,6 +59,11 @@ FLAGS = {
         **{"member-weights": "equal", "image-size": "none", "dataset": "none", "split": "val"},
         **SHARED,
     },
+    "bundle": {
+        **dict.fromkeys(("model-file", "label-map", "image-size", "output"), REQUIRED),
+        **{"resize": "stretch", "pixel-range": "0,255", "gives": "auto", "value-range": "0,65535"},
+        **SHARED,
+    },
     "report": {"output": "none", **SHARED},
     "compare": {"output": "none", "max-change": "1.0", **SHARED},
     "export": {

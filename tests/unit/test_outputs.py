@@ -21,6 +21,7 @@ def test_a_record_tells_the_kind(tmp_path, name, kind):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     record = {"format_version": kind.format_version, **dict.fromkeys(kind.keys, 1)}
+    record |= {"run": "a"} if kind is outputs.LABELS else {}
     path.write_text(json.dumps(record))
     assert outputs.find_kind(tmp_path) is kind
     assert outputs.read_records(tmp_path, kind) == [record]
@@ -72,3 +73,32 @@ def test_an_evaluation_of_an_older_format_says_what_to_do(tmp_path, found):
     told = "metrics.json: format version 1, this segflow reads 2; make it anew in another folder"
     with pytest.raises(UsageError, match=told):
         outputs.read_records(tmp_path, outputs.EVALUATION)
+
+
+def _labels(folder, **changes):
+    (folder / "runs").mkdir(exist_ok=True)
+    record = dict.fromkeys(outputs.LABELS.keys) | {"run": "a", "files": []} | changes
+    (folder / "runs/a.json").write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("path", ["../part.parquet", "/etc/passwd", "images/../../part.parquet"])
+def test_a_record_that_lists_files_outside_is_refused(tmp_path, path):
+    _labels(tmp_path, files=[{"path": path}])
+    with pytest.raises(UsageError, match=f"lists '{path}', which lies outside the folder"):
+        outputs.read_records(tmp_path, outputs.LABELS)
+
+
+@pytest.mark.parametrize("run", ["b", "../a", "/a", None, 1])
+def test_a_run_is_called_as_its_record_is(tmp_path, run):
+    """Its plan is looked for under that name."""
+    _labels(tmp_path, run=run)
+    with pytest.raises(UsageError, match=r"calls itself the run .*, expected 'a'; restore it"):
+        outputs.read_records(tmp_path, outputs.LABELS)
+
+
+@pytest.mark.parametrize("file", ["../model.keras", "/model.keras"])
+def test_a_bundle_whose_model_lies_outside_is_refused(tmp_path, file):
+    record = dict.fromkeys(outputs.BUNDLE.keys) | {"model": {"file": file}}
+    (tmp_path / "bundle.json").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match=f"lists '{file}', which lies outside the folder"):
+        outputs.read_records(tmp_path, outputs.BUNDLE)

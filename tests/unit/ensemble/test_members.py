@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +10,7 @@ from segflow.ensemble.config import EnsembleConfig
 from segflow.ensemble.members import load_dataset, load_members
 from segflow.errors import UsageError
 from segflow.label_map import LabelClass, LabelMap
-from tests.bundles import write_bundle
+from tests.bundles import EmptyModel, write_bundle
 from tests.unit.train.datasets import write_dataset
 
 LABELS = LabelMap((LabelClass(0, "ground"), LabelClass(1, "disc"), LabelClass(2, "bar")))
@@ -24,10 +23,8 @@ def write(tmp_path: Path):
     """Writes a bundle named by a number; returns its path."""
 
     def write(number: int, label_map: LabelMap = LABELS, size: tuple = SIZE, **how) -> str:
-        # A file of any bytes: whether models go together is settled before one is opened.
-        model = SimpleNamespace(
-            name="tiny", save=lambda path: path.write_bytes(f"model {number}".encode())
-        )
+        # Whether models go together is settled before one is opened.
+        model = EmptyModel(f"day {number}")
         return str(write_bundle(tmp_path / f"model{number}", label_map, size, model=model, **how))
 
     return write

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from segflow.evaluate.table import IMAGES_SCHEMA
 from segflow.references.stored import Reference
 from segflow.train.bundle import Bundle
 from segflow.verify import verify
-from tests.bundles import write_bundle
+from tests.bundles import EmptyModel, write_bundle
 from tests.unit.train.datasets import LABELS, write_dataset
 
 RUN = "20260101T000000.000000Z-abcdef01"
@@ -28,9 +27,8 @@ MATRICES = np.random.default_rng(2).integers(0, 9, (8, 3, 3))
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     """Trained on `tmp_path/data`, whose split `train` has the images x and y."""
-    # A file of any bytes: the model is not opened.
-    model = SimpleNamespace(name="tiny", save=lambda path: path.write_bytes(b"model"))
-    return _trained_on(write_bundle(tmp_path / "model", LABELS, model=model), tmp_path / "data")
+    folder = write_bundle(tmp_path / "model", LABELS, model=EmptyModel())
+    return _trained_on(folder, tmp_path / "data")
 
 
 def _trained_on(folder: Path, data: Path, train: Sequence[str] = "xy") -> Bundle:
@@ -175,8 +173,7 @@ def test_without_the_dataset_nobody_knows(tmp_path: Path, bundle: Bundle) -> Non
 
 @pytest.mark.parametrize("kind", ["origin", "ensemble"])
 def test_what_a_model_was_made_of_counts_too(tmp_path: Path, bundle: Bundle, kind: str) -> None:
-    model = SimpleNamespace(name="tiny", save=lambda path: path.write_bytes(b"another"))
-    folder = write_bundle(tmp_path / "later", LABELS, model=model)
+    folder = write_bundle(tmp_path / "later", LABELS, model=EmptyModel("later"))
     later = _trained_on(folder, tmp_path / "other data", "z")
     made_of = {"path": str(bundle.folder), "fingerprint": bundle.fingerprint}
     if kind == "origin":

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +10,7 @@ from segflow.evaluate.command import evaluate, split_plan
 from segflow.evaluate.config import EvaluateConfig
 from segflow.label_map import LabelClass, LabelMap
 from segflow.train.bundle import Bundle
-from tests.bundles import write_bundle
+from tests.bundles import EmptyModel, write_bundle
 from tests.unit.train.datasets import LABELS, write_dataset
 
 PAINTED = LabelMap(
@@ -22,9 +21,8 @@ OTHER_ORDER = LabelMap((LabelClass(0, "disc"), LabelClass(1, "ground"), LabelCla
 
 def _config(folder: Path, label_map: LabelMap) -> EvaluateConfig:
     """Of a model with `LABELS`, and a dataset with another label map."""
-    # A file of any bytes: the model is not opened before its classes are checked.
-    model = SimpleNamespace(name="tiny", save=lambda path: path.write_bytes(b"model"))
-    write_bundle(folder / "model", LABELS, model=model)
+    # The model is not opened before its classes are checked.
+    write_bundle(folder / "model", LABELS, model=EmptyModel())
     write_dataset(folder / "data", {"val": [2]}, label_map)
     return EvaluateConfig(
         model=str(folder / "model"), dataset=str(folder / "data"), output=str(folder / "out")

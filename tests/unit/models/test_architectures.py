@@ -1,16 +1,22 @@
 """What holds for every architecture: any size, a file for Keras alone, and that it learns."""
 
 import importlib.util
+import io
+import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
+from segflow.models.model_config import asked_weights
+from segflow.models.model_file import require_safe_model
 from segflow.models.registry import ARCHITECTURES, build_model
 from tests.unit.models import loading
 from tests.unit.models.drawn import mean_iou, pixels, settle, shapes
@@ -66,6 +72,19 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model.save(folder / f"{variant}.keras")
         np.savez(folder / f"{variant}.npz", pixels=image, logits=logits)
     return folder
+
+
+@pytest.mark.parametrize("variant", _VARIANTS)
+def test_its_file_is_safe_to_load_and_asks_for_as_many_weights_as_it_has(variant, saved):
+    file = saved / f"{variant}.keras"
+    require_safe_model(file)
+    with zipfile.ZipFile(file) as archive:
+        asked = asked_weights(json.loads(archive.read("config.json")))
+        sizes: list[int] = []
+        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights:
+            weights.visititems(lambda _, item: sizes.append(getattr(item, "size", 0)))
+    stored = sum(sizes)
+    assert stored <= asked <= 1.1 * stored
 
 
 # Backends add up in other orders; TensorFlow's own sums depend on how threads share the work.

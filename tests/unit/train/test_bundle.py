@@ -14,7 +14,9 @@ from segflow import scores, storage
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.models.registry import build_model
-from segflow.train.bundle import Bundle, write_record
+from segflow.train.bundle import Bundle
+from segflow.train.bundle_record import write_record
+from tests import hostile
 
 
 @pytest.fixture(scope="module")
@@ -88,13 +90,20 @@ def test_its_model_is_plain_keras_and_uncompiled(folder):
     assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
 
 
-def test_code_in_a_model_file_is_not_run(folder, monkeypatch):
+def test_code_in_a_model_file_is_refused(folder):
     inputs = keras.Input((16, 24, 3))
     unsafe = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
     unsafe.save(folder / "model.keras")
-    monkeypatch.setattr("segflow.train.bundle.check_file", lambda *_: None)
-    with pytest.raises(ValueError, match="safe_mode"):
-        Bundle.load(folder).load_model()
+    hostile.sign(folder)
+    with pytest.raises(UsageError, match="holds a Lambda layer, which is code"):
+        Bundle.load(folder)
+
+
+def test_a_record_that_names_another_model_file_is_refused(folder):
+    model = storage.read_json(folder / "bundle.json")["model"]
+    _edit(folder, model={**model, "file": "../model.keras"})
+    with pytest.raises(UsageError, match=r"it names '../model.keras' as the model file, expected"):
+        Bundle.load(folder)
 
 
 def test_an_altered_model_file_is_refused(folder):
@@ -159,7 +168,7 @@ def test_what_is_no_bundle_says_how_to_make_one(tmp_path):
 
 def test_the_fingerprint_depends_on_the_model(folder):
     before = Bundle.load(folder).fingerprint
-    (folder / "model.keras").write_bytes(b"another")
+    build_model("unet", (16, 24), 3, {"filters": 3, "depth": 1}).save(folder / "model.keras")
     record = storage.read_json(folder / "bundle.json")
     assert record["fingerprint"] == before
     dataset = record["dataset"]["path"]
