@@ -17,9 +17,9 @@ from segflow.label.current import current_sql
 from segflow.label.labelling import LIBRARIES, RECORDS_FOLDER, LabelJob
 from segflow.label.planning import LabelPlan, committed_records
 from segflow.label.reading import reading_of
-from segflow.train.bundle import Bundle, Tta
+from segflow.train.bundle import Bundle
 
-_TABLES = ("images", "areas", "rejects", RECORDS_FOLDER, "current.sql", "report.html")
+_TABLES = ("images", "areas", "rejects", "review", RECORDS_FOLDER, "current.sql", "report.html")
 
 
 def label(
@@ -48,7 +48,7 @@ def label(
     require_outside(output, images=config.images)
     job = LabelJob(config, bundle.label_map, bundle.fingerprint)
     _require_mask_format(output, config.mask_format)
-    _require_tta(output, config.tta, bundle.fingerprint)
+    _require_same(output, config, bundle.fingerprint)
     recorded = config.recorded() | {"model_fingerprint": bundle.fingerprint}
     plan = LabelPlan(
         source=recorded["images"],
@@ -76,12 +76,13 @@ def _require_mask_format(output: Path, mask_format: MaskFormat) -> None:
             )
 
 
-def _require_tta(output: Path, tta: Tta, model_fingerprint: str) -> None:
+def _require_same(output: Path, config: LabelConfig, model_fingerprint: str) -> None:
     """Refuses to add to what the same model has labelled in another way."""
     for record in committed_records(output):
-        there = record["config"].get("tta", "none")  # older runs do not have it
-        if record["model"]["fingerprint"] == model_fingerprint and there != tta:
-            raise UsageError(
-                f"--tta {tta}: this model has labelled into {output} with {there}, and an image "
-                "is not labelled twice by one model; choose another --output"
-            )
+        for name, flag in (("tta", "--tta"), ("uncertain_below", "--uncertain-below")):
+            there, here = record["config"][name], getattr(config, name)
+            if record["model"]["fingerprint"] == model_fingerprint and there != here:
+                raise UsageError(
+                    f"{flag} {here}: this model has labelled into {output} with {there}, and an "
+                    "image is not labelled twice by one model; choose another --output"
+                )

@@ -7,8 +7,11 @@ from segflow import storage
 from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import MaskFormat
 from segflow.errors import UsageError
+from segflow.label.prediction import UNCERTAIN_BELOW
 from segflow.ranges import require_range
 from segflow.train.bundle import Tta
+
+_LONGEST_REVIEW = 1000  # images; their pictures are all on one page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,12 @@ class LabelConfig:
     tta: Tta = "none"
     """Test-time augmentation: flip averages over the image and its mirror image (twice the work);
     flip_scale also over both at 0.75 and 1.25 times their size (twelve times)."""
+    uncertain_below: float = UNCERTAIN_BELOW
+    """Pixels whose largest class probability is below this count as uncertain."""
+    count_regions: bool = False
+    """Counts the connected regions of each class in each image, for the areas table."""
+    review: int = 50
+    """Images of the review list, the least certain of the run; 0: no list."""
     batch_size: int = 8
     """Images the model sees at once; the last batch is padded."""
     worker_threads: int = 2
@@ -38,6 +47,8 @@ class LabelConfig:
 
     def __post_init__(self) -> None:
         require_range("--max-reject-fraction", self.max_reject_fraction, 0, 1)
+        require_range("--uncertain-below", self.uncertain_below, 0, 1)
+        require_range("--review", self.review, 0, _LONGEST_REVIEW)
         for name in ("batch_size", "worker_threads", "shard_size"):
             if getattr(self, name) < 1:
                 flag = f"--{name.replace('_', '-')}"
@@ -49,6 +60,8 @@ class LabelConfig:
             "images": storage.absolute(self.images),
             "mask_format": self.mask_format,
             "tta": self.tta,
+            "uncertain_below": self.uncertain_below,
+            "count_regions": self.count_regions,
             "batch_size": self.batch_size,
             "shard_size": self.shard_size,
             "limits": vars(self.limits),

@@ -15,8 +15,10 @@ from segflow.errors import RejectError
 from segflow.jobs.job import Job, Totals
 from segflow.jobs.output import ShardOutput
 from segflow.jobs.run import Run, Shard
+from segflow.label import certainty
 from segflow.label.config import LabelConfig
 from segflow.label.current import current_sql
+from segflow.label.review import write_review
 from segflow.label.tables import AREAS_SCHEMA, IMAGES_SCHEMA, Labelled, class_sums, labelled
 from segflow.label_map import LabelMap
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 RECORDS_FOLDER = "runs"
 
 # Distributions whose version decides the labels' bytes.
-LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow", *geotiff.LIBRARIES)
+LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow", "scipy", *geotiff.LIBRARIES)
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class LabelJob(Job):
             config.batch_size,
             config.worker_threads,
             config.tta,
+            uncertain_below=config.uncertain_below,
         )
         return LabelWork(config, predictor)
 
@@ -89,6 +92,7 @@ class LabelJob(Job):
             "inputs": totals.inputs(),
             "pixels": pixels,
             "classes": classes,
+            "certainty": certainty.means(totals.sums.get("certainty", {}), pixels),
             "gone": run.notes["gone"],
             "config": run.config,
             "versions": run.versions,
@@ -96,9 +100,11 @@ class LabelJob(Job):
         }
 
     def after_commit(self, run: Run) -> None:
-        """Writes `current.sql` anew."""
+        """Writes `current.sql` anew, and the run's review list."""
         output = Path(run.output)
         storage.put(output / "current.sql", current_sql(output).encode())
+        record = storage.read_json(output / self.record_path(run))
+        write_review(output, record, self.config.review)
 
 
 @dataclass
@@ -131,6 +137,7 @@ class LabelWork:
         output.add_table(part_path("images", output.run, shard), images)
         output.add_table(part_path("areas", output.run, shard), areas)
         output.add_sums(class_sums(done))
+        output.add_sums({"certainty": certainty.image_sums([d.image for d in done])})
 
     def close(self) -> None:
         """Ends the threads and the decoder processes."""
@@ -158,6 +165,7 @@ class LabelWork:
                 self.config.mask_format,
                 bundle.label_map,
                 bundle.fingerprint,
+                regions=self.config.count_regions,
             )
         return [outcome for outcome in outcomes if outcome is not None]
 

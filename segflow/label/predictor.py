@@ -15,7 +15,7 @@ from segflow.data import resize
 from segflow.data.config import ResizePolicy
 from segflow.data.resize import Placement
 from segflow.errors import JobError
-from segflow.label.prediction import ConfidenceSums, Prediction
+from segflow.label.prediction import UNCERTAIN_BELOW, ConfidenceSums, Prediction
 from segflow.label.reading import reading_of
 from segflow.label.resized_argmax import resized_argmax
 from segflow.label.sliding import blended_logits
@@ -57,6 +57,7 @@ class Predictor:
         tta: Tta = "none",
         *,
         keep_confidences: bool = False,
+        uncertain_below: float = UNCERTAIN_BELOW,
     ) -> None:
         """Loads the model.
 
@@ -65,10 +66,12 @@ class Predictor:
             batch_size: Images the model sees at once.
             tta: Over which views of each image, or window of it, probabilities are averaged.
             keep_confidences: Whether predictions hold each pixel's, in `Prediction.seen`.
+            uncertain_below: Pixels of a lower confidence count as uncertain.
         """
         self.bundle = bundle
         self.batch_size = batch_size
         self._keep_confidences = keep_confidences
+        self._uncertain_below = uncertain_below
         self._model = bundle.load_model(tta)
         self._dtype = bundle.label_map.dtype
         height, width = bundle.image_size
@@ -77,7 +80,7 @@ class Predictor:
         self.images_at_once = 1 if bundle.resize in ("crop", "tile") else batch_size
         # XLA, which Keras turns on by default, is slower here on CPUs; so a plain graph.
         self._forward = tf.function(
-            self._logits_and_confidence,
+            self._logits_and_statistics,
             input_signature=[tf.TensorSpec([batch_size, height, width, 3], tf.uint8)],
         )
 
@@ -167,28 +170,20 @@ class Predictor:
     def _predict_batch(self, prepared: Sequence[Prepared]) -> Iterator[Prediction]:
         if not prepared:
             return
-        logits, best, confidence = self._run([one.pixels for one in prepared])
-        best, confidence = best.numpy(), confidence.numpy()
-        for index, one in enumerate(prepared):
-            yield self._prediction(logits[index], best[index], confidence[index], one.placement)
-
-    def _prediction(
-        self,
-        logits: tf.Tensor,
-        best: NDArray[np.int32],
-        confidence: NDArray[np.float32],
-        placement: Placement,
-    ) -> Prediction:
-        mask = resized_argmax(logits[placement.box], placement.source, self._dtype)
-        sums = ConfidenceSums(self.bundle.label_map.num_classes, self._keep_confidences)
-        sums.add(best[placement.box], confidence[placement.box])
-        return sums.prediction(mask)
+        logits, *statistics = self._run([one.pixels for one in prepared])
+        statistics = [each.numpy() for each in statistics]
+        for index, placement in enumerate(one.placement for one in prepared):
+            seen = [each[index][placement.box] for each in statistics]
+            sums = self._new_sums(seen[0].shape)
+            sums.add(*seen)
+            inner = logits[index][placement.box]
+            yield sums.prediction(resized_argmax(inner, placement.source, self._dtype))
 
     def _predict_windows(self, prepared: Prepared) -> Prediction:
         """Slides over an image; of one at the model's own scale no logits are kept but a row's."""
         placement = prepared.placement
-        sums = ConfidenceSums(self.bundle.label_map.num_classes, self._keep_confidences)
         rows, columns = placement.box
+        sums = self._new_sums((rows.stop, columns.stop))
         keeps_scale = placement.inner == placement.source
         bands: list[NDArray[Any]] = []
         row = 0
@@ -196,14 +191,18 @@ class Predictor:
             prepared.pixels, self.bundle.image_size, self.batch_size, self._window_logits
         ):
             seen = logits[: max(0, rows.stop - row), columns]
-            best, confidence = (t.numpy() for t in _best_and_confidence(tf.constant(seen)))
-            sums.add(best, confidence)
+            best, *certainty = (t.numpy() for t in _of_each_pixel(tf.constant(seen)))
+            sums.add(best, *certainty)
             bands.append(best.astype(self._dtype) if keeps_scale else seen)
             row += len(logits)
         whole = np.concatenate(bands)
         if keeps_scale:
             return sums.prediction(whole)
         return sums.prediction(resized_argmax(tf.constant(whole), placement.source, self._dtype))
+
+    def _new_sums(self, size: tuple[int, int]) -> ConfidenceSums:
+        classes = self.bundle.label_map.num_classes
+        return ConfidenceSums(classes, size, self._uncertain_below, self._keep_confidences)
 
     def _window_logits(self, windows: NDArray[np.uint8]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = self._run(windows)[0].numpy()
@@ -214,16 +213,22 @@ class Predictor:
         batch[: len(pixels)] = pixels
         return self._forward(tf.constant(batch))
 
-    def _logits_and_confidence(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _logits_and_statistics(self, pixels: tf.Tensor) -> tuple[tf.Tensor, ...]:
         logits = self._model(tf.cast(pixels, tf.float32), training=False)
-        return logits, *_best_and_confidence(logits)
+        return logits, *_of_each_pixel(logits)
 
 
-def _best_and_confidence(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _of_each_pixel(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Class, its probability, and the entropy of all probabilities in nats, from [..., n]."""
     best = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    # max softmax = exp(max - logsumexp), without a second array of probabilities
-    top = tf.reduce_max(logits, axis=-1)
-    return best, tf.exp(top - tf.reduce_logsumexp(logits, axis=-1))
+    # Shifted so that the largest is 0, it alone gives the largest probability, and the logarithms
+    # of the others: without an array of probabilities, and without the logarithm of one that is 0.
+    shifted = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
+    powers = tf.exp(shifted)
+    total = tf.reduce_sum(powers, axis=-1)
+    # A class that is ruled out, by a logit of minus infinity, adds nothing.
+    weighted = tf.reduce_sum(tf.math.multiply_no_nan(shifted, powers), axis=-1)
+    return best, 1 / total, tf.math.log(total) - weighted / total
 
 
 def load_bundle(
@@ -251,6 +256,7 @@ def load_for_job(
     tta: Tta,
     *,
     keep_confidences: bool = False,
+    uncertain_below: float = UNCERTAIN_BELOW,
 ) -> Predictor:
     """Loads the bundle that a run was planned with, each batch on one thread.
 
@@ -262,7 +268,9 @@ def load_for_job(
     """
     use_one_thread_per_batch(worker_threads)
     bundle = Bundle.load(path)
-    predictor = Predictor(bundle, batch_size, tta, keep_confidences=keep_confidences)
+    predictor = Predictor(
+        bundle, batch_size, tta, keep_confidences=keep_confidences, uncertain_below=uncertain_below
+    )
     found = bundle.fingerprint
     if found != fingerprint:
         raise JobError(

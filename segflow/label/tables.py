@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from segflow.data.mask_formats import MaskFormat, encode
+from segflow.label import certainty
 from segflow.label.prediction import Prediction
+from segflow.label.regions import count_regions
 from segflow.label_map import LabelMap
 
 IMAGES_SCHEMA = pa.schema(
@@ -20,11 +22,7 @@ IMAGES_SCHEMA = pa.schema(
         pa.field("width", pa.int32(), metadata={"description": "pixels, after EXIF orientation"}),
         pa.field("mask", pa.binary(), metadata={"description": "class ids, see mask_format"}),
         pa.field("mask_format", pa.string(), metadata={"description": "png, rle or none"}),
-        pa.field(
-            "mean_confidence",
-            pa.float64(),
-            metadata={"description": "mean largest class probability, at the model's resolution"},
-        ),
+        *certainty.FIELDS,
         pa.field("model_fingerprint", pa.string()),
     ]
 )
@@ -43,6 +41,11 @@ AREAS_SCHEMA = pa.schema(
             "mean_confidence",
             pa.float64(),
             metadata={"description": "null: the class has no pixel at the model's resolution"},
+        ),
+        pa.field(
+            "regions",
+            pa.int64(),
+            metadata={"description": "connected ones, of 4 neighbours; null: not counted"},
         ),
     ]
 )
@@ -63,6 +66,8 @@ def labelled(
     mask_format: MaskFormat,
     label_map: LabelMap,
     model_fingerprint: str,
+    *,
+    regions: bool = False,
 ) -> Labelled:
     """The rows of one image; the areas' pixels add up to height x width.
 
@@ -73,9 +78,11 @@ def labelled(
         mask_format: How to store the mask.
         label_map: The model's.
         model_fingerprint: The bundle's.
+        regions: Whether to count the regions of each class.
     """
     mask = prediction.mask
     counts = np.bincount(mask.ravel(), minlength=label_map.num_classes)
+    found = count_regions(mask, label_map.num_classes) if regions else None
     image = {
         "image_uri": uri,
         "image_sha256": sha256,
@@ -83,7 +90,7 @@ def labelled(
         "width": mask.shape[1],
         "mask": encode(mask, mask_format),
         "mask_format": mask_format,
-        "mean_confidence": prediction.confidence,
+        **certainty.columns(prediction),
         "model_fingerprint": model_fingerprint,
     }
     areas = [
@@ -95,6 +102,7 @@ def labelled(
             "fraction": int(counts[c.id]) / mask.size,
             "area": None,
             "mean_confidence": _or_none(prediction.class_confidence[c.id]),
+            "regions": None if found is None else int(found[c.id]),
         }
         for c in label_map.classes
         if counts[c.id]
