@@ -108,7 +108,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return [_parsed(row) for row in csv.DictReader(file)]
-    except (KeyError, TypeError, ValueError) as error:
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path}: not as segflow writes it: {error!r}; remove it") from error
 
 

@@ -49,6 +49,7 @@ FLAGS = {
     "label": {
         **dict.fromkeys(("model", "images", "output"), REQUIRED),
         **{"mask-format": "png", "tta": "none", "shard-size": "256", "max-reject-fraction": "0.05"},
+        **{"uncertain-below": "0.75", "count-regions": "False", "review": "50"},
         **SHARED,
     },
     "ensemble": {

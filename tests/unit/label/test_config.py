@@ -21,6 +21,8 @@ def _config(**changes: object) -> LabelConfig:
         ({"worker_threads": 0}, "--worker-threads must be 1 or more, found 0"),
         ({"shard_size": -1}, "--shard-size must be 1 or more, found -1"),
         ({"max_reject_fraction": 2}, "--max-reject-fraction must be 0 to 1, found 2"),
+        ({"uncertain_below": 75}, "--uncertain-below must be 0 to 1, found 75"),
+        ({"review": -1}, "--review must be 0 to 1000, found -1"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_name_of_its_flag(change, message):
@@ -34,6 +36,8 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_flag(change, message):
         {"images": "j"},
         {"mask_format": "rle"},
         {"tta": "flip"},
+        {"uncertain_below": 0.5},
+        {"count_regions": True},
         {"batch_size": 1},
         {"shard_size": 1},
         {"limits": DecodeLimits(max_bytes=9)},
@@ -44,7 +48,7 @@ def test_whatever_decides_the_bytes_is_recorded(change):
 
 
 def test_what_does_not_decide_the_bytes_is_not_recorded():
-    other = _config(output="p", worker_threads=7, max_reject_fraction=1.0)
+    other = _config(output="p", worker_threads=7, max_reject_fraction=1.0, review=0)
 
     assert _config().recorded() == other.recorded()
 

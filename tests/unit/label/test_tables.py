@@ -1,6 +1,7 @@
 """The tables of labelling: areas add up, what has no value is null."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,19 +12,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from segflow.data.mask_formats import decode
-from segflow.label.prediction import Prediction
 from segflow.label.tables import AREAS_SCHEMA, IMAGES_SCHEMA, Labelled, class_sums, labelled
-from tests.unit.label.batches import LABELS, draw
+from tests.unit.label.batches import LABELS, draw, predicted
 
 _mask = hnp.arrays(
     np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 2)
 )
-CONFIDENCE = np.array([0.5, np.nan, 0.25])
+DOUBT = np.array([[0, 255], [17, 34]], np.uint8)
 
 
-def _labelled(mask: np.ndarray, mask_format: str = "png") -> Labelled:
-    prediction = Prediction(mask, 0.5, CONFIDENCE)
-    return labelled("/a.png", "f" * 64, prediction, mask_format, LABELS, "m" * 64)
+def _labelled(mask: np.ndarray, mask_format: str = "png", *, regions: bool = False) -> Labelled:
+    confidence = np.array([0.5, np.nan, 0.25])
+    prediction = replace(predicted(mask, DOUBT), class_confidence=confidence)
+    said = prediction, mask_format, LABELS, "m" * 64
+    return labelled("/a.png", "f" * 64, *said, regions=regions)
 
 
 @given(_mask)
@@ -49,6 +51,7 @@ def test_a_class_without_pixels_has_no_row():
             "fraction": 1.0,
             "area": None,
             "mean_confidence": 0.25,
+            "regions": None,
         }
     ]
 
@@ -65,15 +68,26 @@ def test_the_row_of_an_image_holds_its_mask_and_where_it_comes_from():
     row = _labelled(mask).image
 
     assert np.array_equal(decode(row.pop("mask"), "png"), mask)
+    assert np.array_equal(decode(row.pop("uncertainty"), "png"), DOUBT)
     assert row == {
         "image_uri": "/a.png",
         "image_sha256": "f" * 64,
         "height": 2,
         "width": 3,
         "mask_format": "png",
-        "mean_confidence": 0.5,
+        "mean_confidence": 0.625,
+        "mean_entropy": pytest.approx(0.3),
+        "uncertain_fraction": 0.25,
         "model_fingerprint": "m" * 64,
     }
+
+
+def test_regions_are_counted_where_they_are_asked_for():
+    mask = np.array([[0, 1, 0], [2, 0, 2]], np.uint8)
+
+    areas = _labelled(mask, regions=True).areas
+
+    assert {a["class_name"]: a["regions"] for a in areas} == {"sky": 3, "road": 1, "it's": 2}
 
 
 def test_masks_may_be_left_out():
@@ -84,7 +98,7 @@ def test_masks_may_be_left_out():
 
 @pytest.mark.parametrize("mask_format", ["png", "rle", "none"])
 def test_rows_fit_their_schemas(mask_format):
-    rows = _labelled(np.array([[0, 1]], np.uint8), mask_format)
+    rows = _labelled(np.array([[0, 1]], np.uint8), mask_format, regions=True)
 
     images = pa.Table.from_pylist([rows.image], schema=IMAGES_SCHEMA)
     areas = pa.Table.from_pylist(rows.areas, schema=AREAS_SCHEMA)

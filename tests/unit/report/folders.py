@@ -18,7 +18,7 @@ from segflow.data.resize import place
 from segflow.evaluate.table import IMAGES_SCHEMA, image_row
 from segflow.label.prediction import Prediction
 from segflow.label_map import LabelMap
-from segflow.outputs import EVALUATION
+from segflow.outputs import EVALUATION, LABELS
 from segflow.scores.boundary import boundary_counts
 from segflow.scores.calibration import calibration
 from segflow.scores.images import score_images
@@ -271,12 +271,12 @@ def write_run(
         "rejects": _reject_rows(rejected),
     }
     record = {
-        "format_version": 1,
+        "format_version": LABELS.format_version,
         "run": run,
         "started": "2026-01-01T00:00:00+00:00",
         "model": {"path": "/models/one", "fingerprint": model, "label_map": LABEL_MAP.to_dict()},
         "images": str(sources),
-        "config": {"mask_format": "png"},
+        "config": {"mask_format": "png", "uncertain_below": 0.75},
         "versions": {"segflow": "0.1.0"},
         "inputs": {
             "listed": len(drawn) + len(rejected),
@@ -284,7 +284,8 @@ def write_run(
             "rejected": len(rejected),
             "by_code": {"too_large": len(rejected)} if rejected else {},
         },
-        "classes": [],
+        "classes": [{"id": i, "name": name} for i, name in enumerate(LABEL_MAP.names)],
+        "certainty": {"mean_confidence": 0.7, "mean_entropy": 0.3, "uncertain_fraction": 0.25},
         "pixels": HEIGHT * WIDTH * len(drawn),
         "files": [
             _table(folder, f"{name}/run={run}/part-00000.parquet", rows)
@@ -309,11 +310,15 @@ def _label(
     uri = _save(Path(image_uri(sources, seed)), image)
     row = {
         "image_uri": uri,
+        "image_sha256": "cd" * 32,
         "height": HEIGHT,
         "width": WIDTH,
         "mask": encode(ids),
         "mask_format": "png",
         "mean_confidence": 0.62 + 0.04 * seed + confidence,
+        "mean_entropy": 0.5 - 0.05 * seed,
+        "uncertain_fraction": 0.25,
+        "uncertainty": encode(np.where(ids == 2, 255, 0).astype(np.uint8)),
         "model_fingerprint": model,
     }
     areas = [
@@ -323,6 +328,7 @@ def _label(
             "class_name": LABEL_MAP.names[i],
             "pixels": int((ids == i).sum()),
             "fraction": float((ids == i).mean()),
+            "mean_confidence": 0.9 - 0.1 * i,
         }
         for i in np.unique(ids).tolist()
     ]
@@ -420,8 +426,11 @@ def _image_row(row: Mapping[str, Any], ids: Any, prediction: Any) -> dict[str, A
     """A row of an evaluation; the model is 95 % sure, but of the upper half."""
     confidence = np.full(ids.shape, 0.95, np.float32)
     confidence[: HEIGHT // 2] = 0.6
-    seen = Prediction(prediction, 0.8, np.zeros(4), (prediction, confidence))
-    return image_row(row, ids, place(ids.shape, ids.shape, "stretch"), seen, LABEL_MAP)
+    certain = np.zeros((1, 1), np.uint8)
+    said = Prediction(
+        prediction, 0.8, np.zeros(4), 0.0, 0.0, certain, (prediction, confidence)
+    )
+    return image_row(row, ids, place(ids.shape, ids.shape, "stretch"), said, LABEL_MAP)
 
 
 def _logits() -> tuple[Any, Any]:

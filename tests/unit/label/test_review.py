@@ -1,0 +1,149 @@
+"""The review list of a run, against a plain sort in Python."""
+
+import csv
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from segflow.label.review import least_certain
+from segflow.label.tables import AREAS_SCHEMA, IMAGES_SCHEMA
+from tests.unit.label.batches import Labels, draw
+
+NAMES = ("sky", "road", "it's")
+Row = dict[str, Any]
+
+
+def _drawn(count: int, seed: int) -> tuple[list[Row], dict[str, list[Row]]]:
+    """Rows of images, many of them equally uncertain, and of their areas."""
+    rng = np.random.default_rng(seed)
+    images: list[Row] = []
+    areas: dict[str, list[Row]] = {}
+    for index in rng.permutation(count):
+        uri = f"/images/{index:03d}.png"
+        certainty = rng.integers(0, 10, 3) / 10
+        images.append(
+            {
+                **{"image_uri": uri, "image_sha256": "ab" * 32, "height": 2, "width": 5},
+                **{"mean_entropy": certainty[0], "mean_confidence": certainty[1]},
+                "uncertain_fraction": certainty[2],
+            }
+        )
+        pixels = rng.multinomial(10, (0.7, 0.2, 0.1))
+        areas[uri] = [
+            {
+                **{"image_uri": uri, "class_id": i, "class_name": NAMES[i], "pixels": n},
+                "mean_confidence": None if i == 2 else rng.integers(1, 10) / 10,
+            }
+            for i, n in enumerate(pixels.tolist())
+            if n
+        ]
+    return images, areas
+
+
+def _written(folder: Path, images: list[Row], areas: dict[str, list[Row]]) -> Row:
+    """The record of a run with these rows, in part files of 25 images."""
+    files = []
+    for part in range(0, len(images), 25):
+        some = images[part : part + 25]
+        tables = {
+            "images": pa.Table.from_pylist(some, IMAGES_SCHEMA),
+            "areas": pa.Table.from_pylist(
+                [area for row in some for area in areas[row["image_uri"]]], AREAS_SCHEMA
+            ),
+        }
+        for name, table in tables.items():
+            path = folder / f"{name}/run=r/part-{part:05d}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table, path)
+            files.append({"path": str(path.relative_to(folder))})
+    classes = [{"id": i, "name": name} for i, name in enumerate(NAMES)]
+    config = {"uncertain_below": 0.75}
+    return {"run": "r", "files": files, "classes": classes, "config": config}
+
+
+def _largest(areas: list[Row]) -> str:
+    return str(max(areas, key=lambda area: (area["pixels"], -area["class_id"]))["class_name"])
+
+
+def _expected(images: list[Row], areas: dict[str, list[Row]], count: int) -> list[str]:
+    ranked = sorted(images, key=lambda row: (-row["mean_entropy"], row["image_uri"]))
+    groups = {row["image_uri"]: _largest(areas[row["image_uri"]]) for row in images}
+    most = math.ceil(2 * count / len(set(groups.values())))
+    taken: Counter[str] = Counter()
+    first, rest = [], []
+    for uri in (row["image_uri"] for row in ranked):
+        taken[groups[uri]] += 1
+        (first if taken[groups[uri]] <= most else rest).append(uri)
+    listed = set([*first, *rest][:count])
+    return [row["image_uri"] for row in ranked if row["image_uri"] in listed]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("count", [1, 7, 40, 55, 100])
+def test_the_least_certain_come_first_and_no_group_fills_the_list(tmp_path, count, seed):
+    images, areas = _drawn(60, seed)
+    record = _written(tmp_path / "it's [1]" / "a=b", images, areas)
+
+    listed = least_certain(tmp_path / "it's [1]" / "a=b", record, count)
+
+    assert [row["image_uri"] for row in listed] == _expected(images, areas, count)
+    assert [row["rank"] for row in listed] == list(range(1, min(count, 60) + 1))
+    assert {row["largest_class"] for row in listed} <= set(NAMES)
+    if count == 40:
+        ranked = sorted(images, key=lambda row: (-row["mean_entropy"], row["image_uri"]))
+        assert {row["image_uri"] for row in listed} != {row["image_uri"] for row in ranked[:40]}
+
+
+def test_a_row_says_where_the_mask_lies_and_why_the_image_is_listed(tmp_path):
+    images, areas = _drawn(30, 0)
+    record = _written(tmp_path, images, areas)
+
+    for row in least_certain(tmp_path, record, 30):
+        part = pq.read_table(tmp_path / row["part"], partitioning=None).to_pylist()
+        (stored,) = (image for image in part if image["image_uri"] == row["image_uri"])
+        for name in ("image_sha256", "height", "width", "mean_entropy", "mean_confidence"):
+            assert row[name] == stored[name]
+        known = [a for a in areas[row["image_uri"]] if a["mean_confidence"] is not None]
+        doubt = max(known, key=lambda a: (a["pixels"] * (1 - a["mean_confidence"]), -a["class_id"]))
+        assert row["doubtful_class"] == doubt["class_name"]
+        share = stored["uncertain_fraction"]
+        where = f"{share * 100:.0f} % of its pixels have" if share else "no pixel has"
+        assert row["reason"] == (
+            f"{where} a confidence below 0.75; most doubt is in {doubt['class_name']} "
+            f"(mean confidence {doubt['mean_confidence']:.2f})"
+        )
+
+
+def _list(labels: Labels, record: Row) -> list[dict[str, str]]:
+    path = labels.output / f"review/run={record['run']}/review.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_run_leaves_the_list_of_its_own_images(labels):
+    for number, green in enumerate((30, 240, 0, 120)):
+        draw(labels.images / f"größe, {number}.png", green=green)
+    first = labels.label(review=3)
+    draw(labels.images / "new.png", green=10)
+    second = labels.label(review=3)
+
+    names = [labels.name(row["image_uri"]) for row in _list(labels, first)]
+    assert names == ["größe, 1.png", "größe, 3.png", "größe, 0.png"]
+    assert [labels.name(row["image_uri"]) for row in _list(labels, second)] == ["new.png"]
+
+
+def test_a_list_may_be_unwanted_or_empty(labels):
+    draw(labels.images / "a.png")
+    assert _list(labels, labels.label(review=0)) == []
+    (labels.images / "a.png").unlink()
+    (labels.images / "b.png").write_text("no picture")
+    assert _list(labels, labels.label()) == []
+    assert not (labels.output / "review").exists()
