@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from segflow.data.mask_formats import encode
+from segflow.data.masks import encode_mask
 from segflow.label.prediction import Prediction
 
 MEANS = {
@@ -39,7 +39,7 @@ def columns(prediction: Prediction) -> dict[str, Any]:
         "mean_confidence": prediction.confidence,
         "mean_entropy": prediction.entropy,
         "uncertain_fraction": prediction.uncertain_fraction,
-        "uncertainty": encode(prediction.uncertainty, "png"),
+        "uncertainty": encode_mask(prediction.uncertainty),
     }
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from segflow import outputs, storage
 from segflow.data import contained, geotiff
@@ -18,6 +20,8 @@ from segflow.jobs.run import Run, Shard
 from segflow.label import certainty
 from segflow.label.config import LabelConfig
 from segflow.label.current import current_sql
+from segflow.label.prediction import Prediction
+from segflow.label.regions import count_regions
 from segflow.label.review import write_review
 from segflow.label.tables import AREAS_SCHEMA, IMAGES_SCHEMA, Labelled, class_sums, labelled
 from segflow.label_map import LabelMap
@@ -165,9 +169,14 @@ class LabelWork:
                 self.config.mask_format,
                 bundle.label_map,
                 bundle.fingerprint,
-                regions=self.config.count_regions,
+                regions=self._regions(prediction),
             )
         return [outcome for outcome in outcomes if outcome is not None]
+
+    def _regions(self, prediction: Prediction) -> NDArray[np.int64] | None:
+        if not self.config.count_regions:
+            return None
+        return count_regions(prediction.mask, self.predictor.bundle.label_map.num_classes)
 
 
 def part_path(table: str, run: Run, shard: Shard) -> str:

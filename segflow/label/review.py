@@ -29,17 +29,20 @@ _CANDIDATES = """
     WITH largest AS (
       SELECT image_uri, arg_max(class_id, pixels * 65536 - class_id) AS largest_class
       FROM areas GROUP BY image_uri
+    ), grouped AS (
+      SELECT image_uri, mean_entropy, largest_class, largest_class AS stratum
+      FROM images JOIN largest USING (image_uri)
     )
-    SELECT image_uri, mean_entropy, largest_class, row_number() OVER (
-      PARTITION BY largest_class ORDER BY mean_entropy DESC, image_uri
+    SELECT *, row_number() OVER (
+      PARTITION BY stratum ORDER BY mean_entropy DESC, image_uri
     ) AS place
-    FROM images JOIN largest USING (image_uri)
+    FROM grouped
 """
 
 _CHOSEN = """
     CREATE TABLE chosen AS
     SELECT image_uri, largest_class FROM candidates
-    CROSS JOIN (SELECT count(DISTINCT largest_class) AS strata FROM candidates)
+    CROSS JOIN (SELECT count(DISTINCT stratum) AS strata FROM candidates)
     ORDER BY place > ceil(2 * {count} / strata), mean_entropy DESC, image_uri
     LIMIT {count}
 """

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from segflow.data.mask_formats import MaskFormat, encode
 from segflow.label import certainty
 from segflow.label.prediction import Prediction
-from segflow.label.regions import count_regions
 from segflow.label_map import LabelMap
 
 IMAGES_SCHEMA = pa.schema(
@@ -67,7 +67,7 @@ def labelled(
     label_map: LabelMap,
     model_fingerprint: str,
     *,
-    regions: bool = False,
+    regions: NDArray[np.int64] | None = None,
 ) -> Labelled:
     """The rows of one image; the areas' pixels add up to height x width.
 
@@ -78,11 +78,10 @@ def labelled(
         mask_format: How to store the mask.
         label_map: The model's.
         model_fingerprint: The bundle's.
-        regions: Whether to count the regions of each class.
+        regions: Of each class in the mask, int64 [n]; None: not counted.
     """
     mask = prediction.mask
     counts = np.bincount(mask.ravel(), minlength=label_map.num_classes)
-    found = count_regions(mask, label_map.num_classes) if regions else None
     image = {
         "image_uri": uri,
         "image_sha256": sha256,
@@ -102,7 +101,7 @@ def labelled(
             "fraction": int(counts[c.id]) / mask.size,
             "area": None,
             "mean_confidence": _or_none(prediction.class_confidence[c.id]),
-            "regions": None if found is None else int(found[c.id]),
+            "regions": None if regions is None else int(regions[c.id]),
         }
         for c in label_map.classes
         if counts[c.id]

@@ -1,7 +1,9 @@
 """The tables of labelling: areas add up, what has no value is null."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from segflow.data.mask_formats import decode
 from segflow.label.tables import AREAS_SCHEMA, IMAGES_SCHEMA, Labelled, class_sums, labelled
-from tests.unit.label.batches import LABELS, draw, predicted
+from tests.unit.label.batches import LABELS, Labels, draw, predicted
 
 _mask = hnp.arrays(
     np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 2)
@@ -21,11 +23,22 @@ _mask = hnp.arrays(
 DOUBT = np.array([[0, 255], [17, 34]], np.uint8)
 
 
-def _labelled(mask: np.ndarray, mask_format: str = "png", *, regions: bool = False) -> Labelled:
+def _labelled(
+    mask: np.ndarray, mask_format: str = "png", regions: np.ndarray | None = None
+) -> Labelled:
     confidence = np.array([0.5, np.nan, 0.25])
     prediction = replace(predicted(mask, DOUBT), class_confidence=confidence)
     said = prediction, mask_format, LABELS, "m" * 64
     return labelled("/a.png", "f" * 64, *said, regions=regions)
+
+
+def _rows(labels: Labels, record: Mapping[str, Any], table: str) -> list[dict[str, Any]]:
+    return [
+        row
+        for file in record["files"]
+        if file["path"].startswith(f"{table}/")
+        for row in pq.read_table(labels.output / file["path"], partitioning=None).to_pylist()
+    ]
 
 
 @given(_mask)
@@ -82,12 +95,11 @@ def test_the_row_of_an_image_holds_its_mask_and_where_it_comes_from():
     }
 
 
-def test_regions_are_counted_where_they_are_asked_for():
-    mask = np.array([[0, 1, 0], [2, 0, 2]], np.uint8)
+def test_regions_stand_beside_their_class():
+    areas = _labelled(np.array([[0, 2, 0]], np.uint8), regions=np.array([2, 0, 1])).areas
 
-    areas = _labelled(mask, regions=True).areas
+    assert {a["class_name"]: a["regions"] for a in areas} == {"sky": 2, "it's": 1}
 
-    assert {a["class_name"]: a["regions"] for a in areas} == {"sky": 3, "road": 1, "it's": 2}
 
 
 def test_masks_may_be_left_out():
@@ -98,7 +110,7 @@ def test_masks_may_be_left_out():
 
 @pytest.mark.parametrize("mask_format", ["png", "rle", "none"])
 def test_rows_fit_their_schemas(mask_format):
-    rows = _labelled(np.array([[0, 1]], np.uint8), mask_format, regions=True)
+    rows = _labelled(np.array([[0, 1]], np.uint8), mask_format, np.array([1, 1, 0]))
 
     images = pa.Table.from_pylist([rows.image], schema=IMAGES_SCHEMA)
     areas = pa.Table.from_pylist(rows.areas, schema=AREAS_SCHEMA)
@@ -126,15 +138,7 @@ def test_a_run_writes_both_tables_and_totals_that_agree_with_them(labels):
 
     record = labels.label()
 
-    tables = {
-        name: [
-            row
-            for file in record["files"]
-            if file["path"].startswith(f"{name}/")
-            for row in pq.read_table(labels.output / file["path"], partitioning=None).to_pylist()
-        ]
-        for name in ("images", "areas", "rejects")
-    }
+    tables = {name: _rows(labels, record, name) for name in ("images", "areas", "rejects")}
     assert {labels.name(r["image_uri"]): (r["height"], r["width"]) for r in tables["images"]} == (
         sizes
     )
@@ -187,3 +191,14 @@ def test_an_image_that_changed_since_it_was_listed_is_rejected(labels, monkeypat
     monkeypatch.setattr(LabelWork, "__call__", change_first)
 
     assert labels.label()["inputs"]["by_code"] == {"source_changed": 1}
+
+
+def test_regions_are_counted_where_they_are_asked_for(labels):
+    draw(labels.images / "a.png", red=2, size=(3, 4))
+
+    counted = labels.label(count_regions=True)
+    (labels.images / "a.png").touch()
+    plain = labels.label()
+
+    assert [row["regions"] for row in _rows(labels, counted, "areas")] == [1, 1]
+    assert [row["regions"] for row in _rows(labels, plain, "areas")] == [None, None]
