@@ -14,7 +14,7 @@ There the odds against all other classes together are less than 3 : 1. Below 0.5
 less than even, a model of two classes has no pixel at all.
 """
 
-_CELLS = 64  # along the longer side of a map: it is looked at, and a kilobyte or less as PNG
+_CELLS = 64  # along the longer side of a map: enough to see where, and small as PNG
 _STEPS = 15  # of its values, for the same reason
 
 
