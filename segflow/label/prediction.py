@@ -130,9 +130,7 @@ class _CellSums:
     def __init__(self, size: tuple[int, int]) -> None:
         scale = min(1.0, _CELLS / max(size))
         cells = [max(1, round(side * scale)) for side in size]
-        rows, columns = (
-            np.arange(n + 1) * side // n for n, side in zip(cells, size, strict=True)
-        )
+        rows, columns = (np.arange(n + 1) * side // n for n, side in zip(cells, size, strict=True))
         self._areas = np.outer(np.diff(rows), np.diff(columns))
         self._sums = np.zeros(self._areas.shape, np.float64)
         self._left = columns[:-1]

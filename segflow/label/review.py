@@ -1,8 +1,8 @@
 """The review list: the images of a run that the model is least sure of, for a person to look at.
 
-They are ranked by mean entropy, the score of uncertainty sampling (Settles 2009, "Active Learning
-Literature Survey", 3.1), so that correcting them should teach a model most. Images that look alike are
-uncertain alike, and would fill the list; so no group of images gets more than twice its even
+They are ranked by mean entropy, a score of uncertainty sampling (Settles 2009, "Active Learning
+Literature Survey", 3.1): as a rule, correcting them teaches a model most. Images that look alike
+are uncertain alike, and would fill the list; so no group of images gets more than twice its even
 share of it, unless the others do not fill it. Images of one group have the same largest class.
 """
 

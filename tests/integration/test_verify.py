@@ -156,10 +156,18 @@ def test_an_index_that_lacks_a_row(copy):
         ("images", lambda row: row.update(width=16, height=24), "the mask is (16, 24)"),
         ("images", lambda row: row.update(mean_entropy=1.2), "mean_entropy is 1.2, not 0 to 1"),
         ("images", lambda row: row.update(mean_confidence=0.1), "mean_confidence of all images: "),
-        ("images", lambda row: row.update(uncertain_fraction=None), "uncertain_fraction is None, not"),
+        (
+            "images",
+            lambda row: row.update(uncertain_fraction=None),
+            "uncertain_fraction is None, not",
+        ),
         ("areas", lambda row: row.update(pixels=row["pixels"] + 1), "areas add up to"),
         ("areas", lambda row: row.update(class_id=2), "pixels are not those in areas"),
-        ("areas", lambda row: row.update(mean_confidence=-1.0), "mean_confidence is -1.0, not 0 to"),
+        (
+            "areas",
+            lambda row: row.update(mean_confidence=-1.0),
+            "mean_confidence is -1.0, not 0 to",
+        ),
         ("areas", lambda row: row.update(regions=0), "class ground: 0 regions of "),
         ("areas", lambda row: row.update(regions=9), "class ground: 9 regions, the mask has "),
         ("areas", lambda row: row.update(image_uri="/gone.png"), "/gone.png: has areas, but no"),
@@ -184,7 +192,10 @@ def _more_ground(record: Record) -> None:
     ("change", "problem"),
     [
         (_more_ground, "pixels of class ground"),
-        (lambda record: record["certainty"].update(mean_entropy=0.5), "mean_entropy of all images: "),
+        (
+            lambda record: record["certainty"].update(mean_entropy=0.5),
+            "mean_entropy of all images: ",
+        ),
         (_without_areas, "part files of areas: "),
         (lambda record: record["inputs"].update(accepted=5), "images: "),
     ],

@@ -101,7 +101,6 @@ def test_regions_stand_beside_their_class():
     assert {a["class_name"]: a["regions"] for a in areas} == {"sky": 2, "it's": 1}
 
 
-
 def test_masks_may_be_left_out():
     row = _labelled(np.zeros((2, 3), np.uint8), "none").image
 

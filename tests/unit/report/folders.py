@@ -427,9 +427,7 @@ def _image_row(row: Mapping[str, Any], ids: Any, prediction: Any) -> dict[str, A
     confidence = np.full(ids.shape, 0.95, np.float32)
     confidence[: HEIGHT // 2] = 0.6
     certain = np.zeros((1, 1), np.uint8)
-    said = Prediction(
-        prediction, 0.8, np.zeros(4), 0.0, 0.0, certain, (prediction, confidence)
-    )
+    said = Prediction(prediction, 0.8, np.zeros(4), 0.0, 0.0, certain, (prediction, confidence))
     return image_row(row, ids, place(ids.shape, ids.shape, "stretch"), said, LABEL_MAP)
 
 
