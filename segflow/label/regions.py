@@ -64,9 +64,9 @@ class RegionSums:
         self._classes, self._ids = classes[kept], ids[-1].astype(np.int64)
 
 
-def _band_regions(ids: NDArray[Any], classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _band_regions(ids: NDArray[Any], classes: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The region of each pixel, numbered from 0, as if there were nothing else; their classes."""
-    regions = np.zeros(ids.shape, np.int32)
+    regions: NDArray[np.int32] = np.zeros(ids.shape, np.int32)
     found: list[int] = []
     for class_id, box in enumerate(ndimage.find_objects(ids.astype(np.int32) + 1, classes)):
         if box is not None:
