@@ -1,6 +1,6 @@
 """The kinds of output folder, told apart by their commit records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ EVALUATION = Kind(
 LABELS = Kind(
     "labels",
     "runs/*.json",
-    ("run", "model", "classes", "gone", *_TABLES),
+    ("run", "model", "classes", "certainty", "gone", *_TABLES),
     format_version=2,
 )
 RATES = Kind("rate test", "rates.json", ("suggested_learning_rate", "dataset", "config", "files"))
@@ -93,6 +93,21 @@ def read_records(folder: Path, kind: Kind) -> Sequence[dict[str, Any]]:
             has, names files outside the folder, or is another run's than its name says.
     """
     return [_read(path, kind) for path in sorted(folder.glob(kind.records))]
+
+
+def review_list(folder: Path, record: Mapping[str, Any]) -> Path:
+    """Where a label run's review list lies, `review/run=<run>/review.csv`; its page is beside it.
+
+    Args:
+        folder: The labels'.
+        record: The run's.
+
+    Raises:
+        UsageError: The run's name leads out of the folder.
+    """
+    relative = f"review/run={record['run']}/review.csv"
+    storage.require_inside(folder, [{"path": relative}])
+    return folder / relative
 
 
 def _read(path: Path, kind: Kind) -> dict[str, Any]:

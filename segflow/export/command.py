@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from segflow import __version__, hashing, storage
+from segflow import __version__, hashing, outputs, storage
 from segflow.data.listing import require_outside
 from segflow.errors import JobError, RejectError, UsageError
 from segflow.export import trees
@@ -101,8 +101,8 @@ def _wanted(config: ExportConfig, selection: Selection) -> Path | None:
         return Path(config.images_from)
     if not config.review_only:
         return None
-    runs = [record["run"] for record in reversed(selection.records)]
-    lists = [selection.folder / "review" / f"run={run}" / "review.csv" for run in runs]
+    newest_first = reversed(selection.records)
+    lists = (outputs.review_list(selection.folder, record) for record in newest_first)
     if found := next(filter(Path.is_file, lists), None):
         return found
     raise UsageError(

@@ -16,14 +16,21 @@ from segflow.label.config import LabelConfig
 from segflow.label.current import current_sql
 from segflow.label.labelling import LIBRARIES, RECORDS_FOLDER, LabelJob
 from segflow.label.planning import LabelPlan, committed_records
+from segflow.label.prediction import UNCERTAIN_BELOW
 from segflow.label.reading import reading_of
 from segflow.label.windows import Windows
 from segflow.train.bundle import Bundle
 
-_TABLES = ("images", "areas", "rejects", RECORDS_FOLDER, "current.sql", "report.html")
+_TABLES = ("images", "areas", "rejects", "review", RECORDS_FOLDER, "current.sql", "report.html")
 
 # What one model does in one way in one folder, and what older runs, which do not say, did.
-_WAYS = {"tta": "none", "ground_resolution": None, "windows": "auto", "window_overlap": 0.25}
+_WAYS = {
+    "tta": "none",
+    "ground_resolution": None,
+    "windows": "auto",
+    "window_overlap": 0.25,
+    "uncertain_below": UNCERTAIN_BELOW,
+}
 
 
 def label(

@@ -7,11 +7,14 @@ from segflow import storage
 from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import MaskFormat
 from segflow.errors import UsageError
+from segflow.label.prediction import UNCERTAIN_BELOW
 from segflow.label.windows import Windows, WindowsMode
 from segflow.ranges import GROUND_RESOLUTION, require_range
 from segflow.train.bundle import Tta
 
 ChangeDetection = Literal["time", "hash"]
+
+_LONGEST_REVIEW = 1000  # images; their pictures are all on one page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,12 @@ class LabelConfig:
     own scale; never: images are only resized, and those above --limits are too_large."""
     window_overlap: float = 0.25
     """Share of a window that its neighbour sees, too, 0 to 0.5; 0 may leave seams."""
+    uncertain_below: float = UNCERTAIN_BELOW
+    """Pixels whose largest class probability is below this count as uncertain."""
+    count_regions: bool = False
+    """Counts the connected regions of each class in each image, for the areas table."""
+    review: int = 50
+    """Images of the review list, the least certain of the run; 0: no list."""
     batch_size: int = 8
     """Images the model sees at once; the last batch is padded."""
     worker_threads: int = 2
@@ -62,6 +71,8 @@ class LabelConfig:
         if self.ground_resolution is not None:
             require_range("--ground-resolution", self.ground_resolution, *GROUND_RESOLUTION)
         Windows(self.windows, self.window_overlap)  # says what is wrong with them
+        require_range("--uncertain-below", self.uncertain_below, 0, 1)
+        require_range("--review", self.review, 0, _LONGEST_REVIEW)
         for name in ("batch_size", "worker_threads", "shard_size"):
             if getattr(self, name) < 1:
                 flag = f"--{name.replace('_', '-')}"
@@ -77,6 +88,8 @@ class LabelConfig:
             "tta": self.tta,
             "windows": self.windows,
             "window_overlap": self.window_overlap,
+            "uncertain_below": self.uncertain_below,
+            "count_regions": self.count_regions,
             "batch_size": self.batch_size,
             "shard_size": self.shard_size,
             "limits": vars(self.limits),

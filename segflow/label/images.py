@@ -4,12 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segflow.data.by_rows import EachRowOnce, ImageByRows, open_by_rows
 from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import MaskFormat, MaskWriter, StoredMask, store
 from segflow.data.pair import read_image, require_unchanged
 from segflow.errors import RejectError
 from segflow.label.prediction import Prediction
+from segflow.label.regions import RegionSums, count_regions
 from segflow.label.tables import Labelled, labelled
 
 if TYPE_CHECKING:
@@ -28,12 +32,14 @@ class Labeller:
         mask_format: How masks are stored.
         limits: Caps of what is read whole; giants above them are read by rows, where they can be.
         ground_resolution: Side of a pixel in metres, where neither row nor file says it.
+        count_regions: Whether the connected regions of each class are counted.
     """
 
     predictor: "Predictor"
     mask_format: MaskFormat
     limits: DecodeLimits
     ground_resolution: float | None = None
+    count_regions: bool = False
 
     def __call__(self, rows: Sequence[Row]) -> list[Labelled | RejectError]:
         """What the tables say of each image, in order, or why it was refused.
@@ -67,7 +73,8 @@ class Labeller:
     def _store(self, row: Row, sha256: str, side: float | None, prediction: Prediction) -> Labelled:
         classes = self.predictor.bundle.label_map.num_classes
         mask = store(prediction.mask, classes, self.mask_format)
-        return self._labelled(row, sha256, side, mask, prediction)
+        regions = count_regions(prediction.mask, classes) if self.count_regions else None
+        return self._labelled(row, sha256, side, mask, prediction, regions)
 
     def _giant(self, row: Row) -> ImageByRows | None:
         if not self.predictor.windows.take_giants:
@@ -79,12 +86,17 @@ class Labeller:
         require_unchanged(row, "image")
         label_map = self.predictor.bundle.label_map
         writer = MaskWriter(image.size, label_map.dtype, label_map.num_classes, self.mask_format)
-        prediction = self.predictor.slide(
-            EachRowOnce(image), image.size, row["image_uri"], writer.add
-        )
+        regions = RegionSums(image.size[1], label_map.num_classes) if self.count_regions else None
+
+        def take(ids: NDArray[Any]) -> None:
+            writer.add(ids)
+            if regions is not None:
+                regions.add(ids)
+
+        prediction = self.predictor.slide(EachRowOnce(image), image.size, row["image_uri"], take)
         require_unchanged(row, "image")  # nor while it was read
-        side = image.ground_resolution
-        return self._labelled(row, image.sha256, side, writer.finish(), prediction)
+        side, counts = image.ground_resolution, regions and regions.counts
+        return self._labelled(row, image.sha256, side, writer.finish(), prediction, counts)
 
     def _labelled(
         self,
@@ -93,7 +105,9 @@ class Labeller:
         side: float | None,
         mask: StoredMask,
         prediction: Prediction,
+        regions: NDArray[np.int64] | None,
     ) -> Labelled:
         bundle = self.predictor.bundle
         side = row.get("ground_resolution") or side or self.ground_resolution
-        return labelled(row, sha256, mask, prediction, bundle.label_map, bundle.fingerprint, side)
+        said = mask, prediction, bundle.label_map, bundle.fingerprint
+        return labelled(row, sha256, *said, side, regions=regions)

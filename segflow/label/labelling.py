@@ -15,9 +15,11 @@ from segflow.errors import RejectError
 from segflow.jobs.job import Job, Totals
 from segflow.jobs.output import ShardOutput
 from segflow.jobs.run import Run, Shard
+from segflow.label import certainty
 from segflow.label.config import LabelConfig
 from segflow.label.current import current_sql
 from segflow.label.images import Labeller
+from segflow.label.review import write_review
 from segflow.label.tables import (
     AREAS_DICTIONARIES,
     AREAS_SCHEMA,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 RECORDS_FOLDER = "runs"
 
 # Distributions whose version decides the labels' bytes.
-LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow", *geotiff.LIBRARIES)
+LIBRARIES = ("tensorflow", "keras", "pillow", "numpy", "pyarrow", "scipy", *geotiff.LIBRARIES)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class LabelJob(Job):
             config.worker_threads,
             config.tta,
             Windows(config.windows, config.window_overlap),
+            uncertain_below=config.uncertain_below,
         )
         return LabelWork(config, predictor)
 
@@ -86,6 +89,7 @@ class LabelJob(Job):
         the first record stays.
         """
         model = Path(self.config.model).absolute()
+        pixels = totals.sums.get("pixels", 0)
         classes = class_totals(self.label_map, totals.sums)
         return {
             "format_version": self.format_version,
@@ -99,9 +103,10 @@ class LabelJob(Job):
             },
             "images": self.config.images,
             "inputs": totals.inputs(),
-            "pixels": totals.sums.get("pixels", 0),
+            "pixels": pixels,
             "images_without_area": totals.sums.get("without_area", 0),
             "classes": classes,
+            "certainty": certainty.means(totals.sums.get("certainty", {}), pixels),
             "adjusted_areas": adjusted_for_labels(
                 model, self.model_fingerprint, run.config, classes, totals.accepted
             ),
@@ -112,9 +117,11 @@ class LabelJob(Job):
         }
 
     def after_commit(self, run: Run) -> None:
-        """Writes `current.sql` anew."""
+        """Writes `current.sql` anew, and the run's review list."""
         output = Path(run.output)
         storage.put(output / "current.sql", current_sql(output).encode())
+        record = storage.read_json(output / self.record_path(run))
+        write_review(output, record, self.config.review)
 
 
 @dataclass
@@ -141,6 +148,7 @@ class LabelWork:
             self.config.mask_format,
             self.config.limits,
             self.config.ground_resolution,
+            self.config.count_regions,
         )
         size = self.predictor.images_at_once
         batches = [rows[i : i + size] for i in range(0, len(rows), size)]
@@ -156,6 +164,7 @@ class LabelWork:
         output.add_table(part_path("images", output.run, shard), images, IMAGES_DICTIONARIES)
         output.add_table(part_path("areas", output.run, shard), areas, AREAS_DICTIONARIES)
         output.add_sums(class_sums(done))
+        output.add_sums({"certainty": certainty.image_sums([d.image for d in done])})
 
     def close(self) -> None:
         """Ends the threads and the decoder processes."""

@@ -16,7 +16,8 @@ from segflow.data.resize import Placement
 from segflow.errors import JobError
 from segflow.label import sliding
 from segflow.label.fixed_batches import FixedBatches
-from segflow.label.prediction import ConfidenceSums, Prediction
+from segflow.label.pixel_statistics import of_each_pixel
+from segflow.label.prediction import UNCERTAIN_BELOW, ConfidenceSums, Prediction
 from segflow.label.prepared import Prepared, prepare
 from segflow.label.reading import reading_of
 from segflow.label.resized_argmax import resized_argmax
@@ -42,6 +43,7 @@ class Predictor:
         windows: Windows = AUTO,
         *,
         keep_confidences: bool = False,
+        uncertain_below: float = UNCERTAIN_BELOW,
     ) -> None:
         """Loads the model.
 
@@ -51,6 +53,7 @@ class Predictor:
             tta: Over which views of each image, or window of it, probabilities are averaged.
             windows: When windows slide over images, and how much they overlap.
             keep_confidences: Whether predictions hold each pixel's, in `Prediction.seen`.
+            uncertain_below: Pixels of a lower confidence count as uncertain.
 
         Raises:
             UsageError: The model needs windows, and there are to be none.
@@ -60,6 +63,7 @@ class Predictor:
         self.windows = windows
         self._policy = windows.policy(bundle.resize)
         self._keep_confidences = keep_confidences
+        self._uncertain_below = uncertain_below
         self._model = bundle.load_model(tta)
         self._dtype = bundle.label_map.dtype
         self.reading = reading_of(bundle)
@@ -69,7 +73,7 @@ class Predictor:
             bundle.image_size, windows.overlap, batch_size, self._window_logits
         )
         self._batches = FixedBatches(
-            self._logits_and_confidence, batch_size, bundle.image_size, str(bundle.folder)
+            self._logits_and_statistics, batch_size, bundle.image_size, str(bundle.folder)
         )
 
     @overload
@@ -170,25 +174,22 @@ class Predictor:
         said = (
             one for part in self._batches([p.pixels for p in prepared]) for one in _apart(*part)
         )
-        for one, (logits, best, confidence) in zip(prepared, said, strict=True):
-            yield self._prediction(logits, best, confidence, one.placement)
+        for one, (logits, *statistics) in zip(prepared, said, strict=True):
+            yield self._prediction(logits, statistics, one.placement)
 
     def _prediction(
-        self,
-        logits: tf.Tensor,
-        best: NDArray[np.integer[Any]],
-        confidence: NDArray[np.float32],
-        placement: Placement,
+        self, logits: tf.Tensor, statistics: Sequence[NDArray[Any]], placement: Placement
     ) -> Prediction:
+        best, confidence, entropy = (each[placement.box] for each in statistics)
+        sums = self._new_sums(best.shape)
+        sums.add(best, confidence, entropy)
         mask = resized_argmax(logits[placement.box], placement.source, self._dtype)
-        sums = ConfidenceSums(self.bundle.label_map.num_classes, self._keep_confidences)
-        sums.add(best[placement.box], confidence[placement.box])
         return sums.prediction(mask)
 
     def _slide(
         self, read: sliding.ReadRows, placement: Placement, take: sliding.TakeRows
     ) -> Prediction:
-        sums = ConfidenceSums(self.bundle.label_map.num_classes, self._keep_confidences)
+        sums = self._new_sums(placement.source)
         blocks = self._slider(read, placement.target)
         for ids, *certainty in sliding.reduced_bands(blocks, placement.source, self._reduced):
             sums.add(ids, *certainty)
@@ -204,35 +205,28 @@ class Predictor:
         # Logits are resized as a whole: a crop's scale bounds how many there are.
         blocks = self._slider(prepared.rows, placement.target)
         logits = sliding.whole_logits(blocks, placement.target)
-        return self._prediction(tf.constant(logits), *self._reduced(logits), placement)
+        return self._prediction(tf.constant(logits), self._reduced(logits), placement)
 
-    def _reduced(self, logits: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        best, confidence = (array.numpy() for array in _best_and_confidence(tf.constant(logits)))
-        return best.astype(self._dtype), confidence
+    def _reduced(self, logits: NDArray[np.float32]) -> Sequence[NDArray[Any]]:
+        best, *certainty = (each.numpy() for each in of_each_pixel(tf.constant(logits)))
+        return best.astype(self._dtype), *certainty
+
+    def _new_sums(self, size: tuple[int, int]) -> ConfidenceSums:
+        classes = self.bundle.label_map.num_classes
+        return ConfidenceSums(classes, size, self._uncertain_below, self._keep_confidences)
 
     def _window_logits(self, windows: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = [logits.numpy() for logits, *_ in self._batches(windows)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _logits_and_confidence(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _logits_and_statistics(self, pixels: tf.Tensor) -> tuple[tf.Tensor, ...]:
         logits = self._model(tf.cast(pixels, tf.float32), training=False)
-        return logits, *_best_and_confidence(logits)
+        return logits, *of_each_pixel(logits)
 
 
-def _apart(
-    logits: tf.Tensor, best: tf.Tensor, confidence: tf.Tensor
-) -> Iterator[tuple[tf.Tensor, NDArray[np.int32], NDArray[np.float32]]]:
+def _apart(logits: tf.Tensor, *statistics: tf.Tensor) -> Iterator[tuple[Any, ...]]:
     """What is said of each picture of a batch; the logits stay on the device."""
-    best, confidence = best.numpy(), confidence.numpy()
-    for index in range(len(best)):
-        yield logits[index], best[index], confidence[index]
-
-
-def _best_and_confidence(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    best = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    # max softmax = exp(max - logsumexp), without a second array of probabilities
-    top = tf.reduce_max(logits, axis=-1)
-    return best, tf.exp(top - tf.reduce_logsumexp(logits, axis=-1))
+    yield from zip(logits, *(each.numpy() for each in statistics), strict=True)
 
 
 def load_bundle(
@@ -268,6 +262,7 @@ def load_for_job(
     windows: Windows,
     *,
     keep_confidences: bool = False,
+    uncertain_below: float = UNCERTAIN_BELOW,
 ) -> Predictor:
     """Loads the bundle that a run was planned with, each batch on one thread.
 
@@ -279,14 +274,19 @@ def load_for_job(
     """
     use_one_thread_per_batch(worker_threads)
     bundle = Bundle.load(path)
-    predictor = Predictor(bundle, batch_size, tta, windows, keep_confidences=keep_confidences)
-    found = bundle.fingerprint
-    if found != fingerprint:
+    if bundle.fingerprint != fingerprint:
         raise JobError(
-            f"model {path}: its fingerprint is {found[:12]}…, the run was planned with "
-            f"{fingerprint[:12]}…; put that bundle back, or choose another --output"
+            f"model {path}: its fingerprint is {bundle.fingerprint[:12]}…, the run was planned "
+            f"with {fingerprint[:12]}…; put that bundle back, or choose another --output"
         )
-    return predictor
+    return Predictor(
+        bundle,
+        batch_size,
+        tta,
+        windows,
+        keep_confidences=keep_confidences,
+        uncertain_below=uncertain_below,
+    )
 
 
 def use_one_thread_per_batch(batches: int) -> None:

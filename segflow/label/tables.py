@@ -5,54 +5,49 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from segflow.data.mask_formats import StoredMask
+from segflow.label import certainty
+from segflow.label.fields import field
 from segflow.label.prediction import Prediction
 from segflow.label_map import LabelMap
-
-
-def _field(name: str, kind: pa.DataType, description: str, unit: str | None = None) -> pa.Field:
-    metadata = {"description": description, **({"unit": unit} if unit else {})}
-    return pa.field(name, kind, metadata=metadata)
-
 
 _IMAGE_URI = "address of the image, as listed; of one in a pack, the pack's and its name there"
 
 IMAGES_SCHEMA = pa.schema(
     [
-        _field("image_uri", pa.string(), _IMAGE_URI),
-        _field("image_part", pa.string(), "where in a pack it lies, as JSON; null: it is a file"),
-        _field("key", pa.string(), "of the list, or the path in its source without extension"),
-        _field("group", pa.string(), "of the list; null: it says none"),
-        _field("image_sha256", pa.string(), "of the file's bytes, in hex"),
-        _field("height", pa.int32(), "after EXIF orientation", "pixels"),
-        _field("width", pa.int32(), "after EXIF orientation", "pixels"),
-        _field("ground_resolution", pa.float64(), "side of a pixel; null: unknown", "m"),
-        _field("mask", pa.binary(), "class ids, of the image's size; see mask_format"),
-        _field("mask_format", pa.string(), "png, rle or none"),
-        _field(
-            "mean_confidence",
-            pa.float64(),
-            "mean largest class probability, at the model's resolution",
-        ),
-        _field("model_fingerprint", pa.string(), "SHA-256 of the model bundle, in hex"),
+        field("image_uri", pa.string(), _IMAGE_URI),
+        field("image_part", pa.string(), "where in a pack it lies, as JSON; null: it is a file"),
+        field("key", pa.string(), "of the list, or the path in its source without extension"),
+        field("group", pa.string(), "of the list; null: it says none"),
+        field("image_sha256", pa.string(), "of the file's bytes, in hex"),
+        field("height", pa.int32(), "after EXIF orientation", "pixels"),
+        field("width", pa.int32(), "after EXIF orientation", "pixels"),
+        field("ground_resolution", pa.float64(), "side of a pixel; null: unknown", "m"),
+        field("mask", pa.binary(), "class ids, of the image's size; see mask_format"),
+        field("mask_format", pa.string(), "png, rle or none"),
+        *certainty.FIELDS,
+        field("model_fingerprint", pa.string(), "SHA-256 of the model bundle, in hex"),
     ]
 )
 
 AREAS_SCHEMA = pa.schema(
     [
-        _field("image_uri", pa.string(), _IMAGE_URI),
-        _field("class_id", pa.int32(), "id of the class in the model's label map"),
-        _field("class_name", pa.string(), "name of the class in the model's label map"),
-        _field("pixels", pa.int64(), "of the class, at the image's size", "pixels"),
-        _field("fraction", pa.float64(), "of the image's pixels"),
-        _field("area", pa.float64(), "of the class; null without a ground resolution", "m2"),
-        _field(
+        field("image_uri", pa.string(), _IMAGE_URI),
+        field("class_id", pa.int32(), "id of the class in the model's label map"),
+        field("class_name", pa.string(), "name of the class in the model's label map"),
+        field("pixels", pa.int64(), "of the class, at the image's size", "pixels"),
+        field("fraction", pa.float64(), "of the image's pixels"),
+        field("area", pa.float64(), "of the class; null without a ground resolution", "m2"),
+        field(
             "mean_confidence",
             pa.float64(),
             "of its pixels; null: the class has no pixel at the model's resolution",
         ),
+        field("regions", pa.int64(), "connected ones, of 4 neighbours; null: not counted"),
     ]
 )
 
@@ -79,6 +74,8 @@ def labelled(
     label_map: LabelMap,
     model_fingerprint: str,
     ground_resolution: float | None = None,
+    *,
+    regions: NDArray[np.int64] | None = None,
 ) -> Labelled:
     """The rows of one image; the areas' pixels add up to height x width.
 
@@ -90,6 +87,7 @@ def labelled(
         label_map: The model's.
         model_fingerprint: The bundle's.
         ground_resolution: Side of a pixel in metres; None: unknown.
+        regions: Of each class in the mask, int64 [n]; None: not counted.
     """
     counts, (height, width) = mask.pixels, mask.size
     pixel_area = None if ground_resolution is None else ground_resolution**2
@@ -101,7 +99,7 @@ def labelled(
         "ground_resolution": ground_resolution,
         "mask": mask.data,
         "mask_format": mask.format,
-        "mean_confidence": prediction.confidence,
+        **certainty.columns(prediction),
         "model_fingerprint": model_fingerprint,
     }
     areas = [
@@ -113,6 +111,7 @@ def labelled(
             "fraction": int(counts[c.id]) / (height * width),
             "area": None if pixel_area is None else int(counts[c.id]) * pixel_area,
             "mean_confidence": _or_none(prediction.class_confidence[c.id]),
+            "regions": None if regions is None else int(regions[c.id]),
         }
         for c in label_map.classes
         if counts[c.id]

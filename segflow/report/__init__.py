@@ -5,7 +5,7 @@ from pathlib import Path
 
 from segflow import outputs, storage
 from segflow.errors import UsageError
-from segflow.report import comparison, dataset, evaluation, labels, model, rates, sweep
+from segflow.report import comparison, dataset, evaluation, labels, model, rates, review, sweep
 
 REPORT_NAME = "report.html"
 
@@ -22,6 +22,8 @@ _PAGES: dict[outputs.Kind, Callable[[Path], str]] = {
 def draw(folder: Path | str) -> Path:
     """Draws the report of an output folder anew; equal folders give equal reports.
 
+    Of labels, also the page of the newest review list.
+
     Args:
         folder: A committed dataset, model bundle, evaluation, labels, rate test, or sweep.
 
@@ -33,11 +35,13 @@ def draw(folder: Path | str) -> Path:
     """
     folder = Path(folder)
     kind = outputs.find_kind(folder)
-    outputs.read_records(folder, kind)  # says what is wrong with one, if anything is
+    records = outputs.read_records(folder, kind)  # says what is wrong with one, if anything is
     html = _PAGES[kind](folder)
     path = folder / REPORT_NAME
     # A file name that is not valid UTF-8 must not cost the report.
     storage.put(path, html.encode("utf-8", "replace"))
+    if kind is outputs.LABELS:
+        review.draw(folder, records)
     return path
 
 

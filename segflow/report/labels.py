@@ -4,16 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from segflow import outputs
-from segflow.data import contained, mask_formats
-from segflow.data.config import DecodeLimits
-from segflow.data.pair import about, read_source
-from segflow.errors import RejectError
 from segflow.label_map import LabelMap
-from segflow.report import label_classes, pictures, sections, tables
+from segflow.report import label_classes, labelled, review, sections, tables
+from segflow.report.labelled import pictures_of
 from segflow.report.pictures import Card
 from segflow.report.render import percent, render, score
 from segflow.report.tables import Tables
@@ -24,8 +18,7 @@ _CLASSES = 3  # largest classes named below a picture
 _BINS = 40
 
 _COLUMNS = {
-    "images": "image_uri VARCHAR, image_part VARCHAR, mask BLOB, mask_format VARCHAR, "
-    "mean_confidence DOUBLE",
+    "images": f"{labelled.COLUMNS}, mean_confidence DOUBLE",
     "areas": "image_uri VARCHAR, class_id INT, class_name VARCHAR, pixels BIGINT, fraction DOUBLE, "
     "area DOUBLE",
     "rejects": sections.REJECTS_COLUMNS,
@@ -83,6 +76,7 @@ def page(folder: Path) -> str:
                 opened, "current_images", "mean_confidence", _BINS, "mean confidence"
             ),
             examples=_examples(opened, label_map),
+            review=review.top(folder, runs[::-1]),
             legend=sections.swatches(label_map),
             rejects=sections.rejects(opened, _rejects_by_code(ours)),
         )
@@ -167,25 +161,7 @@ def _largest_classes(opened: Tables, uris: Sequence[str]) -> dict[str, str]:
 
 
 def _card(row: Mapping[str, Any], shares: str, label_map: LabelMap) -> Card:
-    uri, form = row["image_uri"], row["mask_format"]
     notes = [f"confidence {score(row['mean_confidence'])}", shares]
-    ids = None if row["mask"] is None else mask_formats.decode_to_show(row["mask"], form)
-    if ids is None:
+    if row["mask"] is None:
         notes.append("no mask was stored")
-    alt = f"labels of {uri}"
-    try:
-        rgb = _read(row)
-    except RejectError as error:
-        shown = [] if ids is None else [pictures.mask(ids, label_map, alt, "labels")]
-        return Card(uri, notes, shown, f"the {error}; its labels still hold")
-    shown = [pictures.photo(rgb, uri)]
-    if ids is not None:
-        shown.append(pictures.overlay(rgb, ids, label_map, alt, "labels"))
-    return Card(uri, notes, shown)
-
-
-def _read(row: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """The image of a row, whether it is a file or lies in a pack."""
-    limits = DecodeLimits()
-    data = read_source(row["image_uri"], (None, None), limits, part=row["image_part"])
-    return about("image", lambda: contained.decode_rgb(data, limits))
+    return Card(row["image_uri"], notes, *pictures_of(row, label_map))

@@ -97,7 +97,7 @@ def errors(
     base = _reduce(rgb)
     small_truth, small_prediction = _fit(truth, base), _fit(prediction, base)
     ignored = small_truth == label_map.ignore_id
-    grey = np.repeat(base.mean(-1, keepdims=True) * 0.5 + 96, 3, axis=-1)
+    grey = _pale(base)
     grey[(small_truth != small_prediction) & ~ignored] = _WRONG
     return _jpeg(_stripe(grey, ignored), alt, "errors")
 
@@ -107,9 +107,20 @@ def doubts(
 ) -> Picture:
     """Pixels that look mislabelled, bool [h', w'], in red over a pale grey image."""
     base = _reduce(rgb)
-    grey = np.repeat(base.mean(-1, keepdims=True) * 0.5 + 96, 3, axis=-1)
+    grey = _pale(base)
     grey[_fit(doubtful, base) > 0] = _WRONG
     return _jpeg(grey.round().astype(np.uint8), alt, label)
+
+
+def uncertainty(
+    rgb: NDArray[np.uint8], levels: NDArray[np.uint8], alt: str, label: str = "uncertainty"
+) -> Picture:
+    """How unsure the model is, uint8 [h', w'], as red over a pale grey image; 255 is all red."""
+    base = _reduce(rgb)
+    smooth = Image.fromarray(levels).resize(base.shape[1::-1], Image.Resampling.BILINEAR)
+    share = np.asarray(smooth, np.float32)[..., None] / 255
+    mixed = _pale(base) * (1 - share) + np.array(_WRONG) * share
+    return _jpeg(mixed.round().astype(np.uint8), alt, label)
 
 
 def comparison(
@@ -143,6 +154,11 @@ def _reduce(rgb: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
     image = Image.fromarray(rgb)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return np.asarray(image)
+
+
+def _pale(base: NDArray[np.uint8]) -> NDArray[Any]:
+    """Its brightness alone, low in contrast: what colours are laid on to be seen."""
+    return np.repeat(base.mean(-1, keepdims=True) * 0.5 + 96, 3, axis=-1)
 
 
 def _fit(ids: NDArray[Any], base: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -11,6 +11,8 @@ import numpy as np
 
 from segflow import outputs
 from segflow.data.mask_formats import MaskFormat, bands
+from segflow.label.regions import RegionSums
+from segflow.verify import certainty
 from segflow.verify.files import count_problems, file_problems, input_problems, rows
 
 Row = Mapping[str, Any]
@@ -18,15 +20,17 @@ Row = Mapping[str, Any]
 
 @dataclass
 class _Found:
-    """What the tables of a run hold: images, and by class id pixels and square metres."""
+    """What the tables of a run hold: images, by class id pixels and square metres, and means."""
 
     images: int = 0
     pixels: Counter[int] = field(default_factory=Counter)
     area: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    certainty: certainty.Means = field(default_factory=certainty.Means)
 
-    def add(self, areas: Sequence[Row]) -> None:
-        """Adds an image, by its rows of `areas`."""
+    def add(self, image: Row, areas: Sequence[Row]) -> None:
+        """Adds an image, by its row of `images` and its rows of `areas`."""
         self.images += 1
+        self.certainty.add(image)
         for row in areas:
             self.pixels[row["class_id"]] += row["pixels"]
             self.area[row["class_id"]] += row["area"] or 0
@@ -56,6 +60,7 @@ def _run_problems(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
     yield from count_problems("rejects", rejected, record["inputs"]["rejected"])
     for entry in record["classes"]:
         yield from _class_problems(entry, found)
+    yield from found.certainty.problems(record["certainty"])
     yield from _adjustment_problems(record)
 
 
@@ -78,24 +83,30 @@ def _part_problems(folder: Path, images: Row, areas: Row, found: _Found) -> Iter
         by_image.setdefault(row["image_uri"], []).append(row)
     for row in rows(folder, [images], "images"):
         of_image = by_image.pop(row["image_uri"], [])
-        found.add(of_image)
-        yield from _image_problems(row, {area["class_id"]: area["pixels"] for area in of_image})
+        found.add(row, of_image)
+        yield from _image_problems(row, of_image)
         yield from _ground_problems(row, of_image)
+        yield from certainty.image_problems(row)
     for uri in by_image:
         yield f"{uri}: has areas, but no row in images"
 
 
-def _image_problems(row: Row, pixels: Mapping[int, int]) -> Iterator[str]:
-    size = (row["height"], row["width"])
+def _image_problems(row: Row, areas: Sequence[Row]) -> Iterator[str]:
+    uri, size = row["image_uri"], (row["height"], row["width"])
+    pixels = {area["class_id"]: area["pixels"] for area in areas}
     if sum(pixels.values()) != size[0] * size[1]:
-        yield f"{row['image_uri']}: areas add up to {sum(pixels.values())}, not {size[0] * size[1]}"
-    if row["mask"] is None:
-        return
-    found, shape = _counted(row["mask"], row["mask_format"])
-    if shape != size:
-        yield f"{row['image_uri']}: the mask is {shape}, the image {size}"
-    if found != dict(pixels):
-        yield f"{row['image_uri']}: the mask's pixels are not those in areas"
+        yield f"{uri}: areas add up to {sum(pixels.values())}, not {size[0] * size[1]}"
+    regions: dict[int, int] = {}
+    if row["mask"] is not None:
+        found, shape = _counted(row["mask"], row["mask_format"])
+        if shape != size:
+            yield f"{uri}: the mask is {shape}, the image {size}"
+        if found != pixels:
+            yield f"{uri}: the mask's pixels are not those in areas"
+        if any(area["regions"] is not None for area in areas):
+            regions = _regions(row["mask"], row["mask_format"], shape[1], max(found) + 1)
+    for area in areas:
+        yield from certainty.area_problems(area, regions=regions.get(area["class_id"]))
 
 
 def _ground_problems(row: Row, areas: Sequence[Row]) -> Iterator[str]:
@@ -123,3 +134,11 @@ def _counted(mask: bytes, mask_format: MaskFormat) -> tuple[dict[int, int], tupl
         found.update(dict(zip(ids.tolist(), counts.tolist(), strict=True)))
         height, width = height + band.shape[0], band.shape[1]
     return dict(found), (height, width)
+
+
+def _regions(mask: bytes, mask_format: MaskFormat, width: int, classes: int) -> dict[int, int]:
+    """Regions by class id in a stored mask."""
+    regions = RegionSums(width, classes)
+    for band in bands(mask, mask_format):
+        regions.add(band)
+    return dict(enumerate(regions.counts.tolist()))

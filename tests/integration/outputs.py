@@ -24,7 +24,7 @@ def visible(output: Path) -> list[Path]:
 
 
 def contents(output: Path) -> dict[str, str]:
-    """SHA-256 of the visible files but the report, names and times of the run set aside."""
+    """SHA-256 of the visible files but the pages, names and times of the run set aside."""
     run = next(iter(complete_runs(output)), None)
     aside = [(str(output), "OUTPUT")]
     if run is not None:
@@ -32,11 +32,11 @@ def contents(output: Path) -> dict[str, str]:
     digests = {}
     for path in visible(output):
         name, data = str(path), (output / path).read_bytes()
-        if path.name == "report.html":
+        if path.suffix == ".html":
             continue
         for found, general in aside:
             name = name.replace(found, general)
-            if path.suffix in (".json", ".sql"):
+            if path.suffix in (".json", ".sql", ".csv"):
                 data = data.replace(found.encode(), general.encode())
         if path.suffix == ".json":
             data = re.sub(rb'"finished": "[^"]+"', b'"finished": "FINISHED"', data)

@@ -52,6 +52,7 @@ FLAGS = {
         **{"mask-format": "png", "tta": "none", "shard-size": "256", "max-reject-fraction": "0.05"},
         **{"root": "none", "ground-resolution": "none", "detect-changes": "time"},
         **{"windows": "auto", "window-overlap": "0.25"},
+        **{"uncertain-below": "0.75", "count-regions": "False", "review": "50"},
         **SHARED,
     },
     "ensemble": {

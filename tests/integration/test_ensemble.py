@@ -192,6 +192,10 @@ def test_labels_made_with_other_views_are_not_mixed(made, tmp_path, capfd):
     assert plain.code == 2
     assert "--tta none: this model has labelled into" in plain.line
     assert "with flip" in plain.line
+    words = (*flags, f"--output={output}", "--tta=flip", "--uncertain-below=0.5")
+    other = run_here(capfd, "label", *words)
+    assert other.code == 2
+    assert "--uncertain-below 0.5: this model has labelled into" in other.line
 
     again = run_here(capfd, "label", *flags, f"--output={output}", "--tta=flip")
     assert "nothing new to label" in again.out

@@ -34,7 +34,7 @@ def made(tmp_path_factory):
     commands = (
         ("ingest", *flags, IN_MEMORY),
         ("evaluate", *raw, f"--masks={pairs.masks}", f"--output={folder / 'evaluation'}"),
-        ("label", *raw, f"--output={folder / 'labels'}", "--shard-size=4"),
+        ("label", *raw, f"--output={folder / 'labels'}", "--shard-size=4", "--count-regions"),
     )
     for command in commands:
         assert run_program(*command).code == 0
@@ -154,8 +154,22 @@ def test_an_index_that_lacks_a_row(copy):
     [
         ("images", lambda row: row.update(height=99), "areas add up to"),
         ("images", lambda row: row.update(width=16, height=24), "the mask is (16, 24)"),
+        ("images", lambda row: row.update(mean_entropy=1.2), "mean_entropy is 1.2, not 0 to 1"),
+        ("images", lambda row: row.update(mean_confidence=0.1), "mean_confidence of all images: "),
+        (
+            "images",
+            lambda row: row.update(uncertain_fraction=None),
+            "uncertain_fraction is None, not",
+        ),
         ("areas", lambda row: row.update(pixels=row["pixels"] + 1), "areas add up to"),
         ("areas", lambda row: row.update(class_id=2), "pixels are not those in areas"),
+        (
+            "areas",
+            lambda row: row.update(mean_confidence=-1.0),
+            "mean_confidence is -1.0, not 0 to",
+        ),
+        ("areas", lambda row: row.update(regions=0), "class ground: 0 regions of "),
+        ("areas", lambda row: row.update(regions=9), "class ground: 9 regions, the mask has "),
         ("areas", lambda row: row.update(image_uri="/gone.png"), "/gone.png: has areas, but no"),
     ],
 )
@@ -182,6 +196,10 @@ def _more_ground(record: Record) -> None:
     ("change", "problem"),
     [
         (_more_ground, "pixels of class ground"),
+        (
+            lambda record: record["certainty"].update(mean_entropy=0.5),
+            "mean_entropy of all images: ",
+        ),
         (_without_areas, "part files of areas: "),
         (_more_adjusted, "adjusted areas: "),
         (lambda record: record["inputs"].update(accepted=5), "images: "),

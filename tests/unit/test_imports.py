@@ -31,6 +31,7 @@ def _may_import_beam(path: Path) -> bool:
 def _may_import_tensorflow(path: Path) -> bool:
     inference = path.parts[:2] == ("segflow", "label") and path.name in (
         "fixed_batches.py",
+        "pixel_statistics.py",
         "predictor.py",
         "resized_argmax.py",
         "handler.py",

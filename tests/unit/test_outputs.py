@@ -48,7 +48,8 @@ def test_what_is_no_output_folder(tmp_path):
         ("{", "not valid JSON: "),
         ("\xff", "not valid JSON: "),
         ("[]", "no 'run' in it; restore it"),
-        ('{"run": 1}', "no 'model' in it; restore it"),
+        ('{"format_version": 2, "run": 1}', "no 'model' in it; restore it"),
+        ("{}", "format version 1, this segflow reads 2; make it anew in another folder"),
     ],
 )
 def test_an_unsound_record_is_told(tmp_path, text, message):
@@ -61,7 +62,7 @@ def test_an_unsound_record_is_told(tmp_path, text, message):
 def test_runs_come_in_order(tmp_path):
     (tmp_path / "runs").mkdir()
     for name in ("b", "a", "c"):
-        record = dict.fromkeys(outputs.LABELS.keys) | {"run": name}
+        record = {"format_version": 2, **dict.fromkeys(outputs.LABELS.keys), "run": name}
         (tmp_path / f"runs/{name}.json").write_text(json.dumps(record))
     records = outputs.read_records(tmp_path, outputs.LABELS)
     assert [record["run"] for record in records] == ["a", "b", "c"]

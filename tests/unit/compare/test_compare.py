@@ -17,9 +17,8 @@ from segflow.compare.command import compare
 from segflow.compare.config import CompareConfig
 from segflow.errors import UsageError
 from segflow.label import labelling
-from segflow.label.prediction import Prediction
 from segflow.label_map import LabelClass, LabelMap
-from tests.unit.label.batches import LABELS, FakePredictor, Labels
+from tests.unit.label.batches import LABELS, FakePredictor, Labels, predicted
 
 QUIET = Console(file=io.StringIO())
 
@@ -29,7 +28,7 @@ class Other(FakePredictor):
 
     def predictions(self, prepared):
         for image in prepared:
-            yield Prediction(_shifted(image[..., 0]), 0.5, np.array([0.5, 0.5, 0.5]))
+            yield predicted(_shifted(image[..., 0]))
 
 
 def _shifted(ids):

@@ -188,7 +188,7 @@ def test_what_a_model_was_made_of_counts_too(tmp_path: Path, bundle: Bundle, kin
 
     assert _kept(later)[0]["trained_on"] == (2 if kind == "origin" else 1)
     (folder / f"references/{RUN}.json").unlink()
-    write_bundle(bundle.folder, LABELS, model=model)
+    write_bundle(bundle.folder, LABELS, model=EmptyModel("another"))
     reference.keep(evaluation, later)
     assert _kept(later)[0]["trained_on"] is None  # by now there is another one
 

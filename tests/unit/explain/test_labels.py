@@ -1,10 +1,10 @@
 """Where labels come from, and whether they can be made again; a stand-in for the model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,9 +17,8 @@ from segflow.explain import versions
 from segflow.explain.command import explain
 from segflow.explain.config import ExplainConfig
 from segflow.label import labelling
-from segflow.label.prediction import Prediction
 from tests.drawn import encode
-from tests.unit.label.batches import FakePredictor, Labels, draw
+from tests.unit.label.batches import FakePredictor, Labels, draw, predicted
 
 
 class Other(FakePredictor):
@@ -29,7 +28,7 @@ class Other(FakePredictor):
         for image in prepared:
             ids = image[..., 0].copy()
             ids[0, 0] = 2
-            yield Prediction(ids, 0.5, np.array([0.5, 0.75, np.nan]))
+            yield replace(predicted(ids), confidence=0.5)
 
 
 def _explain(labels: Labels, name: str, **options: Any) -> dict[str, Any]:

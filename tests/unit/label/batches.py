@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +31,7 @@ LABELS = LabelMap((LabelClass(0, "sky"), LabelClass(1, "road"), LabelClass(2, "i
 
 
 class FakePredictor:
-    """Takes the red channel for the class ids."""
+    """Takes the red channel for the class ids and the green one for the uncertainty."""
 
     images_at_once = 8
     reading = AS_SHOWN
@@ -45,30 +45,46 @@ class FakePredictor:
         return image
 
     def predictions(self, prepared: Sequence[np.ndarray]) -> Iterator[Prediction]:
-        """One prediction for each image; class 2 has no pixel at the model's resolution."""
-        by_class = np.array([0.5, 0.75, np.nan])
-        return (Prediction(image[..., 0], 0.625, by_class) for image in prepared)
+        """One prediction for each image."""
+        return (predicted(image[..., 0], image[..., 1]) for image in prepared)
 
     def slide(self, read: ReadRows, size: tuple[int, int], name: str, take: TakeRows) -> Prediction:
         """As `predictions`, of an image that is read by rows."""
         for top in range(0, size[0], 50):
             take(read(top, min(50, size[0] - top))[..., 0])
-        by_class = np.array([0.5, 0.75, np.nan])
-        return Prediction(np.empty((0, size[1]), np.uint8), 0.625, by_class)
+        return replace(predicted(np.zeros((1, 1), np.uint8)), mask=np.empty((0, size[1]), np.uint8))
 
 
-def draw(path: Path, red: int = 1, size: tuple[int, int] = (2, 3)) -> Path:
+def predicted(mask: np.ndarray, doubt: np.ndarray | None = None) -> Prediction:
+    """A prediction of these class ids; class 2 has no pixel at the model's resolution.
+
+    Args:
+        mask: uint8 [height, width].
+        doubt: 0 to 255 for entropies of 0 to 1, uint8 [height, width]; None: 0.
+    """
+    doubt = np.zeros_like(mask) if doubt is None else doubt
+    return Prediction(
+        mask=mask,
+        confidence=0.625,
+        class_confidence=np.array([0.5, 0.75, np.nan]),
+        entropy=float(doubt.mean() / 255),
+        uncertain_fraction=float((doubt > 127).mean()),
+        uncertainty=doubt,
+    )
+
+
+def draw(path: Path, red: int = 1, size: tuple[int, int] = (2, 3), green: int = 0) -> Path:
     """A picture whose upper left pixel is of class 0 and all others of class `red`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png(red, size))
+    path.write_bytes(png(red, size, green))
     return path
 
 
-def png(red: int = 1, size: tuple[int, int] = (2, 3)) -> bytes:
+def png(red: int = 1, size: tuple[int, int] = (2, 3), green: int = 0) -> bytes:
     """The bytes of such a picture."""
     pixels = np.zeros((*size, 3), np.uint8)
-    pixels[..., 0] = red
-    pixels[0, 0] = 0
+    pixels[..., 0], pixels[..., 1] = red, green
+    pixels[0, 0, 0] = 0
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()

@@ -24,6 +24,8 @@ def _config(**changes: object) -> LabelConfig:
         ({"ground_resolution": 0}, "--ground-resolution must be 1e-09 to 1000000.0, found 0"),
         ({"ground_resolution": float("nan")}, "--ground-resolution must be 1e-09 to"),
         ({"window_overlap": 0.7}, "--window-overlap must be 0 to 0.5, found 0.7"),
+        ({"uncertain_below": 75}, "--uncertain-below must be 0 to 1, found 75"),
+        ({"review": -1}, "--review must be 0 to 1000, found -1"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_name_of_its_flag(change, message):
@@ -41,6 +43,8 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_flag(change, message):
         {"tta": "flip"},
         {"windows": "always"},
         {"window_overlap": 0.5},
+        {"uncertain_below": 0.5},
+        {"count_regions": True},
         {"batch_size": 1},
         {"shard_size": 1},
         {"limits": DecodeLimits(max_bytes=9)},
@@ -51,7 +55,9 @@ def test_whatever_decides_the_bytes_is_recorded(change):
 
 
 def test_what_does_not_decide_the_bytes_is_not_recorded():
-    other = _config(output="p", worker_threads=7, max_reject_fraction=1.0, detect_changes="hash")
+    other = _config(
+        output="p", worker_threads=7, max_reject_fraction=1.0, detect_changes="hash", review=0
+    )
 
     assert _config().recorded() == other.recorded()
 

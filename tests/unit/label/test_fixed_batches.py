@@ -109,13 +109,13 @@ def test_predictions_are_the_same_in_smaller_batches(policy, tmp_path, monkeypat
     bundle = Bundle.load(write_bundle(tmp_path / "m", LABELS, (16, 24), policy))
     images = [scene(number, (40, 50 + number))[0] for number in range(5)]
     expected = Predictor(bundle, 4).segment(images)
-    device, plain = Device(room=2), Predictor._logits_and_confidence
+    device, plain = Device(room=2), Predictor._logits_and_statistics
 
     def scarce(self, pixels):
         device.traced.append(pixels.shape[0])
         return plain(self, device.take(pixels))
 
-    monkeypatch.setattr(Predictor, "_logits_and_confidence", scarce)
+    monkeypatch.setattr(Predictor, "_logits_and_statistics", scarce)
 
     found = Predictor(bundle, 4).segment(images)
 

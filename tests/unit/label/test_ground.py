@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
+from segflow.data.mask_formats import store
 from segflow.jobs.output import merge_sums
-from segflow.label.prediction import Prediction
 from segflow.label.tables import class_sums, class_totals, labelled
 from segflow.verify import verify
-from tests.unit.label.batches import LABELS, Labels, draw
+from tests.unit.label.batches import LABELS, Labels, draw, predicted
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::rasterio.errors.NotGeoreferencedWarning", "ignore::PendingDeprecationWarning"
@@ -123,11 +123,8 @@ _SIDES = st.lists(st.floats(1e-9, 1e6), min_size=1, max_size=6)
 @given(_SIDES, st.randoms(use_true_random=False))
 def test_sums_of_areas_are_the_same_in_any_order_and_near_the_truth(sides, random):
     mask = np.array([[0, 1, 1]], np.uint8)
-    prediction = Prediction(mask, 0.5, np.full(3, 0.5))
-    shards = [
-        class_sums([labelled({"image_uri": "a"}, "", prediction, "none", LABELS, "", side)])
-        for side in sides
-    ]
+    said = store(mask, 3, "none"), predicted(mask), LABELS, ""
+    shards = [class_sums([labelled({"image_uri": "a"}, "", *said, side)]) for side in sides]
     totals = []
     for _ in range(2):
         sums: dict = {}

@@ -50,7 +50,7 @@ def _same(bundle: Path, images: dict[str, np.ndarray]) -> Any:
 
 def test_keyed_images_give_what_a_predictor_says_with_metrics(bundle, images, monkeypatch):
     loaded, traced = [], []
-    load, forward = predictor.load_bundle, Predictor._logits_and_confidence
+    load, forward = predictor.load_bundle, Predictor._logits_and_statistics
     check = _same(bundle, images)
 
     def noting_load(*arguments, **options):
@@ -62,7 +62,7 @@ def test_keyed_images_give_what_a_predictor_says_with_metrics(bundle, images, mo
         return forward(self, pixels)
 
     monkeypatch.setattr(predictor, "load_bundle", noting_load)
-    monkeypatch.setattr(Predictor, "_logits_and_confidence", noting_trace)
+    monkeypatch.setattr(Predictor, "_logits_and_statistics", noting_trace)
     handler = segflow.SegmentationModelHandler(bundle, batch_size=BATCH)
 
     pipeline = beam.Pipeline(runner=FnApiRunner())

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from scipy import ndimage
 
 from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import decode
@@ -13,6 +14,7 @@ from segflow.jobs.plan import PlanWriter
 from segflow.jobs.run import Run
 from segflow.label import planning
 from segflow.label.windows import Windows
+from segflow.verify import verify
 from tests.drawn import rows_of
 from tests.unit.label.batches import FakePredictor, draw
 
@@ -39,7 +41,7 @@ def test_a_giant_is_labelled_by_rows_among_others(labels, mask_format):
     draw(labels.images / "a.png")
     draw(labels.images / "large.png", size=(101, 100))
 
-    record = labels.label(limits=LIMITS, shard_size=8, mask_format=mask_format)
+    record = labels.label(limits=LIMITS, shard_size=8, mask_format=mask_format, count_regions=True)
 
     assert record["inputs"]["by_code"] == {"too_large": 1}  # a PNG cannot be read by rows
     rows = {labels.name(r["image_uri"]): r for r in rows_of(labels.output, "images")}
@@ -47,12 +49,11 @@ def test_a_giant_is_labelled_by_rows_among_others(labels, mask_format):
     giant = rows["giant.tif"]
     assert (giant["height"], giant["width"], giant["mean_confidence"]) == (130, 200, 0.625)
     assert np.array_equal(decode(giant["mask"], mask_format), red)
-    pixels = {
-        row["class_id"]: row["pixels"]
-        for row in rows_of(labels.output, "areas")
-        if row["image_uri"] == giant["image_uri"]
+    areas = [r for r in rows_of(labels.output, "areas") if r["image_uri"] == giant["image_uri"]]
+    assert {(row["class_id"], row["pixels"], row["regions"]) for row in areas} == {
+        (i, int((red == i).sum()), ndimage.label(red == i)[1]) for i in range(3)
     }
-    assert pixels == {i: int((red == i).sum()) for i in range(3)}
+    assert verify(labels.output) == ("labels", [])
 
 
 def test_without_windows_a_giant_is_too_large(labels, monkeypatch):

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from scipy import stats
 
 from segflow import storage
 from segflow.data.resize import place_whole, resize_image
@@ -88,6 +89,38 @@ def test_confidences_are_means_over_what_the_model_sees_of_the_image(predictor, 
         assert prediction.class_confidence[class_id] == pytest.approx(expected, abs=1e-6)
     # Grey is what letterboxes and tiles are padded with; only an enlarged edge may look like it.
     assert np.isnan(prediction.class_confidence[2]) == (not (best == 2).any())
+
+
+@pytest.mark.parametrize("size", [(12, 16), (10, 40), (40, 10), (90, 70)])
+def test_entropies_are_of_what_the_model_sees_of_the_image(predictor, size):
+    red, grey = np.array([255, 0, 0]), np.array([128, 128, 128])
+    shares = np.linspace(np.zeros(size[0]), np.ones(size[0]), size[1], axis=1)[..., None]
+    image = (red * shares + grey * (1 - shares)).astype(np.uint8)
+    probabilities = _probabilities(predictor, image)
+    entropy = stats.entropy(probabilities, axis=-1, base=3)
+
+    (prediction,) = predictor.segment([image])
+
+    assert prediction.entropy == pytest.approx(entropy.mean(), abs=1e-5)
+    uncertain = (probabilities.max(-1) < 0.75).mean()
+    assert prediction.uncertain_fraction == pytest.approx(uncertain, abs=1.5 / entropy.size)
+    assert uncertain > 0.2
+    if max(entropy.shape) <= 64:  # a cell for each pixel
+        found = prediction.uncertainty / 255
+        assert found.shape == entropy.shape
+        assert np.abs(found - entropy).max() < 0.5 / 15 + 1e-5
+
+
+def test_a_class_that_is_ruled_out_leaves_the_others_their_entropy(tmp_path):
+    pixels = keras.Input((*SIZE, 3))
+    logits = keras.ops.stack([pixels[..., 0] * 0, pixels[..., 1] * 0, pixels[..., 2] * 0 - np.inf])
+    model = keras.Model(pixels, keras.ops.moveaxis(logits, 0, -1))
+    predictor = load_bundle(write_bundle(tmp_path / "m", LABELS, SIZE, model=model))
+
+    (prediction,) = predictor.segment([_image(*SIZE)])
+
+    assert prediction.confidence == pytest.approx(0.5)
+    assert prediction.entropy == pytest.approx(np.log(2) / np.log(3), abs=1e-6)
 
 
 def test_neither_batch_nor_place_in_it_changes_a_prediction(predictor):

@@ -5,6 +5,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -18,7 +19,7 @@ from segflow.jobs import runner
 from segflow.label import labelling
 from segflow.label.prediction import Prediction
 from tests.requirements import ROOT
-from tests.unit.label.batches import FakePredictor, Labels, draw, work_off
+from tests.unit.label.batches import FakePredictor, Labels, draw, predicted, work_off
 
 NAMES = ("sky", "road", "it's")
 SIZES = {f"{n}.png": (3 + n % 4, 5 + n) for n in range(12)}
@@ -35,7 +36,8 @@ class Unequal(FakePredictor):
     def predictions(self, prepared: list[np.ndarray]) -> Iterator[Prediction]:
         for image in prepared:
             sure = image.shape[1] / 100
-            yield Prediction(self.mask(image[..., 0]), sure, np.full(3, sure))
+            said = predicted(self.mask(image[..., 0]))
+            yield replace(said, confidence=sure, class_confidence=np.full(3, sure))
 
     def mask(self, red: np.ndarray) -> np.ndarray:
         return red

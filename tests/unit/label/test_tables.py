@@ -1,6 +1,9 @@
 """The tables of labelling: areas add up, what has no value is null."""
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,23 +14,36 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from segflow.data.mask_formats import decode, store
-from segflow.label.prediction import Prediction
 from segflow.label.tables import AREAS_SCHEMA, IMAGES_SCHEMA, Labelled, class_sums, labelled
-from tests.unit.label.batches import LABELS, draw
+from tests.unit.label.batches import LABELS, Labels, draw, predicted
 
 _mask = hnp.arrays(
     np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 2)
 )
 CONFIDENCE = np.array([0.5, np.nan, 0.25])
+DOUBT = np.array([[0, 255], [17, 34]], np.uint8)
 ROW = {"image_uri": "/a.png", "image_part": None, "key": "a", "group": None}
 
 
 def _labelled(
-    mask: np.ndarray, mask_format: str = "png", ground_resolution: float | None = None
+    mask: np.ndarray,
+    mask_format: str = "png",
+    ground_resolution: float | None = None,
+    regions: np.ndarray | None = None,
 ) -> Labelled:
-    prediction = Prediction(mask, 0.5, CONFIDENCE)
+    prediction = replace(predicted(mask, DOUBT), class_confidence=CONFIDENCE)
     stored = store(mask, LABELS.num_classes, mask_format)
-    return labelled(ROW, "f" * 64, stored, prediction, LABELS, "m" * 64, ground_resolution)
+    said = stored, prediction, LABELS, "m" * 64, ground_resolution
+    return labelled(ROW, "f" * 64, *said, regions=regions)
+
+
+def _rows(labels: Labels, record: Mapping[str, Any], table: str) -> list[dict[str, Any]]:
+    return [
+        row
+        for file in record["files"]
+        if file["path"].startswith(f"{table}/")
+        for row in pq.read_table(labels.output / file["path"], partitioning=None).to_pylist()
+    ]
 
 
 @given(_mask)
@@ -53,6 +69,7 @@ def test_a_class_without_pixels_has_no_row():
             "fraction": 1.0,
             "area": None,
             "mean_confidence": 0.25,
+            "regions": None,
         }
     ]
 
@@ -69,6 +86,7 @@ def test_the_row_of_an_image_holds_its_mask_and_where_it_comes_from():
     row = _labelled(mask).image
 
     assert np.array_equal(decode(row.pop("mask"), "png"), mask)
+    assert np.array_equal(decode(row.pop("uncertainty"), "png"), DOUBT)
     assert row == {
         **ROW,
         "image_sha256": "f" * 64,
@@ -76,9 +94,17 @@ def test_the_row_of_an_image_holds_its_mask_and_where_it_comes_from():
         "height": 2,
         "width": 3,
         "mask_format": "png",
-        "mean_confidence": 0.5,
+        "mean_confidence": 0.625,
+        "mean_entropy": pytest.approx(0.3),
+        "uncertain_fraction": 0.25,
         "model_fingerprint": "m" * 64,
     }
+
+
+def test_regions_stand_beside_their_class():
+    areas = _labelled(np.array([[0, 2, 0]], np.uint8), regions=np.array([2, 0, 1])).areas
+
+    assert {a["class_name"]: a["regions"] for a in areas} == {"sky": 2, "it's": 1}
 
 
 def test_masks_may_be_left_out():
@@ -89,7 +115,7 @@ def test_masks_may_be_left_out():
 
 @pytest.mark.parametrize("mask_format", ["png", "rle", "none"])
 def test_rows_fit_their_schemas(mask_format):
-    rows = _labelled(np.array([[0, 1]], np.uint8), mask_format)
+    rows = _labelled(np.array([[0, 1]], np.uint8), mask_format, np.array([1, 1, 0]))
 
     images = pa.Table.from_pylist([rows.image], schema=IMAGES_SCHEMA)
     areas = pa.Table.from_pylist(rows.areas, schema=AREAS_SCHEMA)
@@ -117,15 +143,7 @@ def test_a_run_writes_both_tables_and_totals_that_agree_with_them(labels):
 
     record = labels.label()
 
-    tables = {
-        name: [
-            row
-            for file in record["files"]
-            if file["path"].startswith(f"{name}/")
-            for row in pq.read_table(labels.output / file["path"], partitioning=None).to_pylist()
-        ]
-        for name in ("images", "areas", "rejects")
-    }
+    tables = {name: _rows(labels, record, name) for name in ("images", "areas", "rejects")}
     assert {labels.name(r["image_uri"]): (r["height"], r["width"]) for r in tables["images"]} == (
         sizes
     )
@@ -178,3 +196,14 @@ def test_an_image_that_changed_since_it_was_listed_is_rejected(labels, monkeypat
     monkeypatch.setattr(LabelWork, "__call__", change_first)
 
     assert labels.label()["inputs"]["by_code"] == {"source_changed": 1}
+
+
+def test_regions_are_counted_where_they_are_asked_for(labels):
+    draw(labels.images / "a.png", red=2, size=(3, 4))
+
+    counted = labels.label(count_regions=True)
+    (labels.images / "a.png").touch()
+    plain = labels.label()
+
+    assert [row["regions"] for row in _rows(labels, counted, "areas")] == [1, 1]
+    assert [row["regions"] for row in _rows(labels, plain, "areas")] == [None, None]

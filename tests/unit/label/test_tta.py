@@ -5,10 +5,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from scipy import stats
 
 from segflow.label.predictor import load_bundle
 from segflow.label.sliding import Slider, whole_logits
 from segflow.label_map import LabelClass, LabelMap
+from segflow.models.ensemble import build_ensemble
 from tests.bundles import write_bundle
 from tests.unit.models import averages
 
@@ -37,7 +39,28 @@ def test_the_answer_is_that_of_the_mean_over_both_views(model, tmp_path: Path):
     expected = np.exp(_flipped_log(model, picture))[0]
     assert np.array_equal(found.mask, expected.argmax(-1))
     assert found.confidence == pytest.approx(expected.max(-1).mean(), abs=1e-5)
+    entropy = stats.entropy(expected, axis=-1, base=3)
+    assert found.entropy == pytest.approx(entropy.mean(), abs=1e-5)
+    doubt = np.rint(entropy * 15) * 17
+    assert np.abs(found.uncertainty - doubt).max() <= 17
+    assert (found.uncertainty == doubt).mean() > 0.98
     assert not np.array_equal(found.mask, load_bundle(bundle).predict(picture[0]))
+
+
+def test_an_ensemble_is_as_unsure_as_the_mean_of_its_members(tmp_path: Path):
+    members, weights = [averages.tiny_model(seed, SIZE) for seed in (3, 4)], (0.25, 0.75)
+    model = build_ensemble(members, weights, SIZE)
+    bundle = write_bundle(tmp_path / "model", LABELS, SIZE, model=model)
+    picture = averages.noise(SIZE, 1)
+
+    (found,) = load_bundle(bundle).segment([picture[0].astype(np.uint8)])
+
+    parts = [w * averages.ask(m, picture)[0] for m, w in zip(members, weights, strict=True)]
+    expected = sum(parts)
+    entropy = stats.entropy(expected, axis=-1, base=3)
+    assert found.entropy == pytest.approx(entropy.mean(), abs=1e-5)
+    uncertain = (expected.max(-1) < 0.75).mean()
+    assert found.uncertain_fraction == pytest.approx(uncertain, abs=1.5 / entropy.size)
 
 
 def test_each_window_of_a_large_picture_is_averaged_over_its_views(model, tmp_path: Path):

@@ -290,7 +290,7 @@ def write_run(
             "label_map": LABEL_MAP.to_dict(),
         },
         "images": str(sources),
-        "config": {"mask_format": "png"},
+        "config": {"mask_format": "png", "uncertain_below": 0.75},
         "versions": {"segflow": "0.1.0"},
         "inputs": {
             "listed": len(drawn) + len(rejected),
@@ -299,6 +299,7 @@ def write_run(
             "by_code": {"too_large": len(rejected)} if rejected else {},
         },
         "classes": _totals(tables["areas"]),
+        "certainty": {"mean_confidence": 0.7, "mean_entropy": 0.3, "uncertain_fraction": 0.25},
         "pixels": HEIGHT * WIDTH * len(drawn),
         "files": [
             _table(folder, f"{name}/run={run}/part-00000.parquet", rows)
@@ -337,11 +338,15 @@ def _label(
     uri = _save(Path(image_uri(sources, seed)), image)
     row = {
         "image_uri": uri,
+        "image_sha256": "cd" * 32,
         "height": HEIGHT,
         "width": WIDTH,
         "mask": encode(ids),
         "mask_format": "png",
         "mean_confidence": 0.62 + 0.04 * seed + confidence,
+        "mean_entropy": 0.5 - 0.05 * seed,
+        "uncertain_fraction": 0.25,
+        "uncertainty": encode(np.where(ids == 2, 255, 0).astype(np.uint8)),
         "model_fingerprint": model,
     }
     areas = [
@@ -352,6 +357,7 @@ def _label(
             "pixels": int((ids == i).sum()),
             "fraction": float((ids == i).mean()),
             "area": 0.25 * int((ids == i).sum()),
+            "mean_confidence": 0.9 - 0.1 * i,
         }
         for i in np.unique(ids).tolist()
     ]
@@ -449,8 +455,9 @@ def _image_row(row: Mapping[str, Any], ids: Any, prediction: Any) -> dict[str, A
     """A row of an evaluation; the model is 95 % sure, but of the upper half."""
     confidence = np.full(ids.shape, 0.95, np.float32)
     confidence[: HEIGHT // 2] = 0.6
-    seen = Prediction(prediction, 0.8, np.zeros(4), (prediction, confidence))
-    return image_row(row, ids, place(ids.shape, ids.shape, "stretch"), seen, LABEL_MAP)
+    certain = np.zeros((1, 1), np.uint8)
+    said = Prediction(prediction, 0.8, np.zeros(4), 0.0, 0.0, certain, (prediction, confidence))
+    return image_row(row, ids, place(ids.shape, ids.shape, "stretch"), said, LABEL_MAP)
 
 
 def _logits() -> tuple[Any, Any]:
