@@ -20,7 +20,7 @@ _PROGRESS = re.compile(
     r"ensemble: fitting |ensemble: scoring |.*: this ensemble is finished; |"
     r"sweep: trial \d+ |sweep: all \d+ combinations |"
     r"\w+: \d+ of \d+ shards, .* images/s|train: epoch \d+ of |"
-    r"building the model; |scoring the weights of epoch \d+ on |$"
+    r"building [^;]+; its first step |find-rate: step |scoring the weights of epoch \d+ on |$"
 )
 IN_MEMORY = "--direct_running_mode=in_memory"
 BEAM_COMMANDS = ("ingest", "evaluate", "label")

@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter
 
 from segflow.scores.calibration import Reliability
 
@@ -205,7 +205,9 @@ def scores_by_number(
     axes.plot(values, scores, "o", color=_FIRST, markersize=5)
     if log:
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        # Within a decade or two, powers of ten alone would leave an axis without numbers.
+        axes.xaxis.set_major_locator(_log_locator(min(values), max(values)))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.2g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
     elif all(isinstance(value, int) for value in values):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -235,6 +237,12 @@ def scores_by_choice(
     axes.set_ylim(len(choices) - 0.5, -0.5)
     axes.set_xlabel("mean IoU; a line marks the mean")
     return _svg(figure, f"Mean IoU by {name}")
+
+
+def _log_locator(low: float, high: float) -> Locator:
+    if high < 4 * low:
+        return MaxNLocator(nbins=4)
+    return LogLocator(subs=(1,) if high > 1000 * low else (1, 2, 5))
 
 
 def _figure(size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
