@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.containment", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few images, nothing written")
     quick = parser.parse_args(argv).quick
-    pairs, rounds = (40, 3) if quick else (400, 15)
+    pairs, rounds = (40, 3) if quick else (400, 31)
     results = []
     for size in _SIZES:
         with tempfile.TemporaryDirectory(prefix="segflow-containment-") as folder:

@@ -10,6 +10,8 @@ from pipelines import cli, tables
 from segflow import storage
 from segflow.ensemble.config import EnsembleConfig
 
+_LEAST = 0.01  # a member of less weight changes next to no pixel
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
@@ -22,10 +24,22 @@ def _execute(config: EnsembleConfig, _: Sequence[str]) -> None:
     folder = ensemble(config)
     record = storage.read_json(folder / "bundle.json")
     tables.print_table(f"ensemble {folder}", _table(record))
+    for line in warnings(record["members"]):
+        tables.print_line(line)
     if record["metrics"] is not None:
         split = record["metrics"]["split"]
         tables.print_scores(f"ensemble {folder}, split {split}", record["metrics"])
     tables.print_report(folder)
+
+
+def warnings(members: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One sentence for each member of an ensemble that costs time and changes nothing."""
+    return [
+        f"{member['path']} has next to no weight ({member['weight']:.2g}): without it the ensemble "
+        "would be as good, and faster"
+        for member in members
+        if member["weight"] < _LEAST
+    ]
 
 
 def _table(record: Mapping[str, Any]) -> Table:

@@ -18,6 +18,8 @@ def _execute(config: EvaluateConfig, beam_flags: Sequence[str]) -> None:
     metrics = evaluate(config, beam_flags)
     tables.print_scores(f"evaluation {config.output}, {metrics['examples']} images", metrics)
     tables.print_inputs(metrics["inputs"])
+    if config.dataset is not None:
+        tables.print_leaks(config.dataset)
     tables.print_report(config.output)
 
 

@@ -11,8 +11,6 @@ from segflow.console import plain_console
 
 _CONSOLE = plain_console()
 
-_FEW = 30  # images: below, percentile intervals of a bootstrap are too narrow
-
 
 def print_line(text: str) -> None:
     """Prints one line, however long."""
@@ -30,6 +28,8 @@ def print_scores(title: str, metrics: Mapping[str, Any]) -> None:
 
     Dice, which says the same as IoU, is left to the report.
     """
+    from segflow.scores.bootstrap import FEW_IMAGES  # NumPy: --help does without
+
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
     table.add_column("class", overflow="fold")
     names = ("iou", "95 % interval", "boundary", "precision", "recall", "pixels")
@@ -46,7 +46,7 @@ def print_scores(title: str, metrics: Mapping[str, Any]) -> None:
     for words, key in (("mean IoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy")):
         print_line(f"{words}: {metrics[key]}")
         if intervals.get(key):
-            doubt = f" (of {images} images only: too few to rely on)" if images < _FEW else ""
+            doubt = f" (of {images} images only: too few to rely on)" if images < FEW_IMAGES else ""
             print_line(f"{words}, 95 % interval: {_interval(intervals[key])}{doubt}")
     if "mean_boundary_iou" in metrics:
         print_line(f"mean boundary IoU: {metrics['mean_boundary_iou']}")
@@ -120,6 +120,15 @@ def print_inputs(inputs: Mapping[str, Any]) -> None:
         f"{inputs['listed']} listed = {inputs['accepted']} accepted + "
         f"{inputs['rejected']} rejected" + (f" ({codes})" if codes else "")
     )
+
+
+def print_leaks(dataset: str) -> None:
+    """Prints in which ways the splits of a dataset know each other, so that scores flatter."""
+    from segflow.dataset import Dataset
+    from segflow.report.leakage import warnings
+
+    for warning in warnings(Dataset.load(dataset).record):
+        print_line(f"leak: {warning}")
 
 
 def print_report(folder: str | Path) -> None:

@@ -18,8 +18,6 @@ def _execute(config: TrainCommandConfig, _: Sequence[str]) -> None:
     if config.sweep is not None:
         sweeping.execute(config, config.sweep)
         return
-    from segflow.dataset import Dataset
-    from segflow.report.leakage import warnings
     from segflow.train.tracking import log_bundle
     from segflow.train.trainer import train  # heavy: --help does without
 
@@ -29,8 +27,7 @@ def _execute(config: TrainCommandConfig, _: Sequence[str]) -> None:
     tables.print_scores(
         f"model {folder}, weights of epoch {epoch}, split {metrics['split']}", metrics
     )
-    for warning in warnings(Dataset.load(config.dataset).record):
-        tables.print_line(f"leak: {warning}")
+    tables.print_leaks(config.dataset)
     tables.print_report(folder)
     if config.mlflow is not None:
         log_bundle(config.mlflow, folder, plain_console(stderr=True))

@@ -22,7 +22,7 @@ _PROGRESS = re.compile(
     r"sweep: trial \d+ |sweep: all \d+ combinations |"
     r"\w+: \d+ of \d+ (shards|images), .* images/s|train: epoch \d+ of |"
     r"reference: |"
-    r"building the model; |scoring the weights of epoch \d+ on |$"
+    r"building [^;]+; its first step |find-rate: step |scoring the weights of epoch \d+ on |$"
 )
 IN_MEMORY = "--direct_running_mode=in_memory"
 BEAM_COMMANDS = ("ingest", "evaluate", "label")

@@ -13,7 +13,7 @@ from segflow.data.handover import encoded
 from segflow.data.making import Made, Recipe
 from segflow.errors import RejectError
 
-_GROUP = 4  # rows that are sent and answered at once; a decoder has two groups at most
+_GROUP = 8  # rows that are sent and answered at once; a decoder has two groups at most
 
 _numbers = itertools.count()  # of rows, in all streams: no answer fits a row of another one
 

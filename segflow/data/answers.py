@@ -5,9 +5,10 @@ file: every function here raises `ValueError` for what no decoder in good health
 """
 
 import contextlib
+import functools
 import os
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, get_args, get_origin
 
@@ -22,7 +23,10 @@ _OWN_BYTES = 512 << 20  # the libraries' own memory, with room
 _BYTES_PER_PIXEL = 32  # 16-bit grey takes most: three integers a pixel on the way to 8 bits
 _NUMBERS = "biuf"  # kinds of dtypes
 _END_OF_COUNTS = 1 << 63  # what Parquet's integers hold
+_PATH = str | None
 _UNSOUND = (KeyError, TypeError, OverflowError, RecursionError, EOFError)
+
+_Test = Callable[[Any], bool]
 
 
 @contextlib.contextmanager
@@ -46,7 +50,7 @@ def refusal(reply: Mapping[str, Any]) -> RejectError | OSError | None:
             return RejectError(RejectCode(reply["code"]), printable(reply["message"]))
         if "errno" in reply:
             number, path = reply["errno"], reply["path"]
-            _require(path, str | None)
+            _require(path, _PATH, _test(_PATH))
             return OSError(number, os.strerror(number), path)
     return None
 
@@ -69,27 +73,45 @@ def pixels(reply: Mapping[str, Any], memory: SharedMemory, limits: DecodeLimits)
 
 def require_types(record: Any) -> None:
     """Compares the fields of a dataclass that was read from JSON with their types."""
-    for field in fields(record):
-        _require(getattr(record, field.name), field.type)
+    form: Any = type(record)
+    for name, kind, fits in _tests(form):
+        _require(getattr(record, name), kind, fits)
 
 
-def _require(value: Any, kind: Any) -> None:
-    if not _fits(value, kind):
+def _require(value: Any, kind: Any, fits: _Test) -> None:
+    if not fits(value):
         raise ValueError(f"expected {kind}, found {str(value)[:80]!r}")
 
 
-def _fits(value: Any, kind: Any) -> bool:
-    """Integers are counts or sizes here; text must be such as UTF-8 can spell."""
-    origin, of = get_origin(kind), get_args(kind)
+@functools.cache
+def _tests(form: Any) -> Sequence[tuple[str, Any, _Test]]:
+    """The fields of a dataclass: names, types and what tells whether a value fits."""
+    kinds: Mapping[str, Any] = {field.name: field.type for field in fields(form)}
+    return [(name, kind, _test(kind)) for name, kind in kinds.items()]
+
+
+@functools.cache  # every example is asked about: to look at the type each time costs more
+def _test(kind: Any) -> _Test:
+    """What tells whether a value is of a type."""
+    origin, of = get_origin(kind), tuple(map(_test, get_args(kind)))
     if origin is types.UnionType:
-        return any(_fits(value, one) for one in of)
+        return lambda value: any(fits(value) for fits in of)
     if origin is list:
-        return isinstance(value, list) and all(_fits(one, of[0]) for one in value)
+        return lambda value: isinstance(value, list) and all(map(of[0], value))
     if origin is tuple:
-        is_one = isinstance(value, tuple) and len(value) == len(of)
-        return is_one and all(map(_fits, value, of))
-    if kind is int:
-        return type(value) is int and 0 <= value < _END_OF_COUNTS
-    if kind is str and isinstance(value, str):
-        return value == printable(value)
-    return isinstance(value, kind)
+        return lambda value: (
+            isinstance(value, tuple)
+            and len(value) == len(of)
+            and all(fits(one) for fits, one in zip(of, value, strict=True))
+        )
+    return {int: _is_count, str: _is_text}.get(kind, lambda value: isinstance(value, kind))
+
+
+def _is_count(value: Any) -> bool:
+    """Integers are counts or sizes here."""
+    return type(value) is int and 0 <= value < _END_OF_COUNTS
+
+
+def _is_text(value: Any) -> bool:
+    """Such as UTF-8 can spell."""
+    return isinstance(value, str) and (value.isascii() or value == printable(value))

@@ -41,7 +41,7 @@ from segflow.errors import RejectError
 Decode = Callable[[bytes, DecodeLimits, Mapping[str, Any]], NDArray[Any]]
 Reply = tuple[Mapping[str, Any], Sequence[bytes]]
 
-_AT_ONCE = 1 << 17  # bytes of examples
+_AT_ONCE = 1 << 18  # bytes of examples
 _PATIENCE = 2  # times the seconds of decoding, for reading and decoding on a busy machine
 
 

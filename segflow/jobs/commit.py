@@ -160,7 +160,7 @@ def _publish(job: Job, run: Run, records: Sequence[_Record], totals: Totals) -> 
     storage.put_if_absent(Path(run.output) / job.record_path(run), content)
     _fate_path(run).unlink(missing_ok=True)  # the record says it from here on
     job.after_commit(run)
-    shutil.rmtree(run.folder / "staging", ignore_errors=True)
+    shutil.rmtree(run.staging, ignore_errors=True)
     claim.unlink(missing_ok=True)
 
 
@@ -220,7 +220,7 @@ def _read(path: Path) -> str | None:
 def _files(run: Run, record: _Record) -> Iterator[tuple[Path, Path]]:
     """Where each file of a shard lies after the attempt that won, and where it is published."""
     for file in record["files"]:
-        staged = run.folder / "staging" / record["attempt"] / file["path"]
+        staged = run.staging / record["attempt"] / file["path"]
         yield staged, Path(run.output) / file["path"]
 
 

@@ -1,5 +1,7 @@
 """What one attempt at a shard has made: files, counts, rejects; and its record."""
 
+import contextlib
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +29,12 @@ REJECTS_SCHEMA = pa.schema(
 )
 
 
+PROGRESS_NAME = "rows-done"
+"""In an attempt's folder: how many rows it has dealt with, now and then; for those who watch."""
+
+_PROGRESS_EVERY_S = 2.0
+
+
 @dataclass
 class ShardOutput:
     """Collects the outcome of one attempt at a shard of `run` in `folder`, which no reader sees."""
@@ -37,15 +45,18 @@ class ShardOutput:
     sums: dict[str, Any] = field(default_factory=dict)
     rejects: list[dict[str, Any]] = field(default_factory=list)
     _files: list[dict[str, Any]] = field(default_factory=list)
+    _said: float = field(default_factory=time.monotonic)
 
     def accept(self) -> None:
         """Counts one row as accepted."""
         self.accepted += 1
+        self._say_progress()
 
     def reject(self, row: Mapping[str, Any], error: RejectError) -> None:
         """Counts one row as rejected and keeps why."""
         reject = {name: row.get(name) for name in ("key", "image_uri", "mask_uri")}
         self.rejects.append({**reject, "code": str(error.code), "message": str(error)})
+        self._say_progress()
 
     def add_sums(self, sums: Mapping[str, Any]) -> None:
         """Adds a tree of integers to the shard's sums."""
@@ -94,6 +105,13 @@ class ShardOutput:
             **options,
         )
         self.add_file(final, len(table))
+
+    def _say_progress(self) -> None:
+        if time.monotonic() - self._said >= _PROGRESS_EVERY_S:
+            self._said = time.monotonic()
+            done = self.accepted + len(self.rejects)
+            with contextlib.suppress(OSError):  # for people to see; no work may fail for it
+                storage.put(self.folder / PROGRESS_NAME, str(done).encode())
 
     def record(self) -> dict[str, Any]:
         """The shard's record, without its address."""

@@ -1,4 +1,4 @@
-"""Progress of a run, read from its records: so it works wherever the workers live."""
+"""Progress of a run, read from its folder: so it works wherever the workers live."""
 
 import contextlib
 import math
@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
@@ -21,6 +22,7 @@ from rich.progress import (
 
 from segflow import storage
 from segflow.console import plain_console
+from segflow.jobs.output import PROGRESS_NAME
 from segflow.jobs.run import Run
 
 _POLL_S = 0.5
@@ -36,7 +38,7 @@ def new_console() -> Console:
 
 @contextlib.contextmanager
 def shown(run: Run, job: str, console: Console) -> Iterator[None]:
-    """Shows shards done, images per second and time left while the body runs."""
+    """Shows images done, images per second and time left while the body runs."""
     stop = threading.Event()
     watcher = threading.Thread(target=_watch, args=(run, job, console, stop), daemon=True)
     watcher.start()
@@ -71,15 +73,21 @@ def counted(batches: Iterable[_Batch], images: int, job: str, console: Console) 
 
 
 class _Watch:
-    """What the records say so far; only new ones are read."""
+    """What the records say so far, of which only new ones are read, and the attempts at work."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._seen: set[str] = set()
-        self._at_start = self.images = 0
+        self._seen: set[int] = set()
+        self._dead = set(storage.names_in(run.staging))  # left by a launcher before this one
+        self._recorded = self._begun = 0
         self._began = time.monotonic()
         self.update()
-        self._at_start = self.images
+        self._at_start = self._recorded
+
+    @property
+    def images(self) -> int:
+        """Dealt with so far."""
+        return self._recorded + self._begun
 
     @property
     def shards(self) -> int:
@@ -105,17 +113,34 @@ class _Watch:
     def update(self) -> None:
         folder = self._run.folder / "records"
         for name in storage.names_in(folder):
-            if name not in self._seen:
+            if (shard := int(name.removesuffix(".json"))) not in self._seen:
                 record = storage.read_json(folder / name)
-                self._seen.add(name)
-                self.images += record["accepted"] + record["rejected"]
+                self._seen.add(shard)
+                self._recorded += record["accepted"] + record["rejected"]
+        self._begun = sum(self._under_way().values())
+
+    def _under_way(self) -> dict[int, int]:
+        """Rows dealt with by shard without a record; of its attempts, that furthest on counts."""
+        rows: dict[int, int] = {}
+        for name in storage.names_in(self._run.staging):
+            shard = int(name.partition("-")[0])
+            if shard not in self._seen and name not in self._dead:
+                rows[shard] = max(rows.get(shard, 0), _rows_done(self._run.staging / name))
+        return rows
+
+
+def _rows_done(attempt: Path) -> int:
+    try:
+        return int((attempt / PROGRESS_NAME).read_text())
+    except OSError:  # nothing said yet, or the attempt is over
+        return 0
 
 
 def _watch(run: Run, job: str, console: Console, stop: threading.Event) -> None:
     watch = _Watch(run)
     if console.is_terminal:
         with _bar(console) as bar:
-            task = bar.add_task(job, total=run.shard_count, completed=watch.shards, rate="")
+            task = bar.add_task(job, total=run.listed, completed=watch.images, rate="")
             while not stop.wait(_POLL_S):
                 _advance(bar, task, watch)
             _advance(bar, task, watch)
@@ -133,7 +158,7 @@ def _bar(console: Console) -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("shards"),
+        TextColumn("images"),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
@@ -144,4 +169,4 @@ def _bar(console: Console) -> Progress:
 
 def _advance(bar: Progress, task: TaskID, watch: _Watch) -> None:
     watch.update()
-    bar.update(task, completed=watch.shards, rate=f"{watch.rate:.1f} images/s")
+    bar.update(task, completed=watch.images, rate=f"{watch.rate:.1f} images/s")

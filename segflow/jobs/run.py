@@ -4,7 +4,7 @@ OUTPUT/_runs/<name>/
   run.json            what the run is; written last when planning, so its presence says
                       that the plan is complete
   plan/part-*.parquet the rows; one row group a shard
-  staging/            one folder for each attempt at a shard
+  staging/            one folder for each attempt at a shard; rows-done says how far it is
   records/<shard>.json names the files of the attempt that won; put only if absent
   outcome.json        how the last commit step ended
 """
@@ -83,6 +83,11 @@ class Run:
         """Where the run's own files lie."""
         return Path(self.output) / RUNS_FOLDER / self.name
 
+    @property
+    def staging(self) -> Path:
+        """Where attempts write, each in a folder of its own."""
+        return self.folder / "staging"
+
     @functools.cached_property
     def shard_count(self) -> int:
         """Number of shards in all groups."""
@@ -126,7 +131,7 @@ class Run:
 
     def new_attempt(self, index: int) -> Path:
         """A fresh folder for one attempt at shard `index`."""
-        folder = self.folder / "staging" / f"{index:06d}-{uuid.uuid4().hex}"
+        folder = self.staging / f"{index:06d}-{uuid.uuid4().hex}"
         folder.mkdir(parents=True)
         return folder
 

@@ -180,6 +180,35 @@ def normalisation(name: str, parameters: Mapping[str, Any]) -> str:
     return NORMALISATIONS[find_backbone(backbone).normalisation]
 
 
+def in_words(name: str, parameters: Mapping[str, Any]) -> str:
+    """An architecture with its backbone, which may be its own choice.
+
+    Args:
+        name: What `--architecture` says.
+        parameters: As `model_parameters` gives them.
+    """
+    if parameters.get("backbone", NO_BACKBONE) == NO_BACKBONE:
+        return name
+    return f"{name} on {parameters['backbone']} (weights: {parameters['weights']})"
+
+
+def check_freezable(name: str, parameters: Mapping[str, Any]) -> None:
+    """Raises `UsageError` if a model can have a backbone and is told to have none.
+
+    What takes no such parameter says what it has once it is built.
+    """
+    if parameters.get("backbone") == NO_BACKBONE:
+        raise nothing_to_freeze(name)
+
+
+def nothing_to_freeze(name: str) -> UsageError:
+    """What to say of a model without a backbone that is to be frozen."""
+    return UsageError(
+        f"--freeze-backbone-epochs: the model {name!r} has no backbone to freeze; choose one with "
+        "--backbone, or leave the flag out"
+    )
+
+
 def build_model(
     name: str, image_size: tuple[int, int], num_classes: int, parameters: Mapping[str, Any]
 ) -> "keras.Model":

@@ -19,6 +19,7 @@ from segflow.report.pictures import Card
 from segflow.report.render import render
 from segflow.report.stored import read_records
 from segflow.report.tables import Tables
+from segflow.scores.disagreement import NOTEWORTHY
 
 _SHOWN = {"worst": 6, "median": 3, "best": 3, "doubtful": 6}
 _GROUPS = 40  # in the table: the worst
@@ -98,7 +99,8 @@ def _ranked(opened: Tables) -> list[dict[str, Any]]:
         there = [row["key"] for row in found]
         found += _rows(opened, rank, "NOT list_contains($there, key)", order, there=there)
     doubtful = "confident_disagreement DESC, key"
-    return found + _rows(opened, "doubtful", "confident_disagreement > 0", doubtful)
+    noteworthy = f"confident_disagreement >= {NOTEWORTHY}"
+    return found + _rows(opened, "doubtful", noteworthy, doubtful)
 
 
 def _rows(

@@ -6,6 +6,7 @@ from typing import Any
 import jinja2
 
 from segflow import __version__
+from segflow.scores.bootstrap import FEW_IMAGES
 
 _DASH = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
@@ -90,4 +91,5 @@ def _environment() -> jinja2.Environment:
         size=size,
         flatten=flatten,
     )
+    environment.tests["few"] = lambda images: images < FEW_IMAGES
     return environment

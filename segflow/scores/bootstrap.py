@@ -13,6 +13,9 @@ from segflow.scores.confusion import ratio
 
 LEVEL = 0.95
 RESAMPLES = 1000
+FEW_IMAGES = 30
+"""With fewer images percentile intervals are too narrow (Hesterberg 2015, What teachers should
+know about the bootstrap, https://doi.org/10.1080/00031305.2015.1089789)."""
 _WEIGHTS_AT_ONCE = 1 << 20
 
 

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 CONFIDENT = 0.9
 """From this probability of its class on, the model counts as sure."""
 
+NOTEWORTHY = 0.005
+"""Of an image's valid pixels: fewer are what any two outlines of one thing differ by."""
+
 
 def confident_disagreement(
     truth: NDArray[Any], best: NDArray[Any], confidence: NDArray[Any], ignore_id: int

@@ -47,14 +47,26 @@ def _read_weights(path: Path, names: tuple[str, ...]) -> NDArray[np.float32]:
             f"class weights {str(path)!r}: neither a known rule (none, inverse_frequency, "
             f"median_frequency) nor a file that can be read: {error}"
         ) from error
-    if not isinstance(table, dict) or set(table) != set(names):
+    if not isinstance(table, dict):
         raise UsageError(
-            f"class weights {path}: expected a weight for each of {', '.join(names)}, "
+            f"class weights {path}: expected a table {{class name: weight}}, "
             f"found {str(table)[:80]}"
         )
+    _require_classes(path, set(map(str, table)), names)
     weights = [table[name] for name in names]
     if not all(isinstance(w, int | float) and 0 <= w < float("inf") for w in weights):
         raise UsageError(f"class weights {path}: weights must be numbers from 0, found {weights}")
     if not any(weights):
         raise UsageError(f"class weights {path}: at least one weight must be above 0")
     return np.array(weights, np.float32)
+
+
+def _require_classes(path: Path, found: set[str], names: tuple[str, ...]) -> None:
+    missing = [name for name in names if name not in found]
+    unknown = sorted(found - set(names))
+    if missing or unknown:
+        wrong = [f"no weight for {', '.join(missing)}"] if missing else []
+        wrong += [f"no such class as {', '.join(unknown)}"] if unknown else []
+        raise UsageError(
+            f"class weights {path}: {'; '.join(wrong)}; expected one for each of {', '.join(names)}"
+        )

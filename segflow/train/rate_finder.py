@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from segflow import storage
+from segflow.console import plain_console
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
+from segflow.models.registry import in_words
 from segflow.train.class_weights import class_weights
 from segflow.train.config import check_batch_size, steps_per_epoch
 from segflow.train.devices import build_strategy
@@ -26,10 +30,15 @@ from segflow.train.rate_config import FindRateConfig
 
 RECORD_NAME = "rates.json"
 _TABLE_NAME = "rates.csv"
+_LINE_EVERY_S = 10.0
 
 
-def find_rate(config: FindRateConfig) -> RangeTest:
+def find_rate(config: FindRateConfig, console: Console | None = None) -> RangeTest:
     """Tests learning rates on the split `train` and writes what was found to `config.output`.
+
+    Args:
+        config: What to train, and the rates.
+        console: Where progress goes; standard error by default.
 
     Raises:
         UsageError: The dataset, the settings or the output folder do not allow it.
@@ -42,13 +51,17 @@ def find_rate(config: FindRateConfig) -> RangeTest:
     if names := storage.names_in(output):
         raise UsageError(f"--output {output} holds {names[0]!r}; choose a new or empty folder")
     output.mkdir(parents=True, exist_ok=True)
-    test = run_test(config, dataset, class_weights(config.class_weights, dataset))
+    weights = class_weights(config.class_weights, dataset)
+    test = run_test(config, dataset, weights, console or plain_console(stderr=True))
     _write(output, config, dataset, test)
     return test
 
 
 def run_test(
-    config: FindRateConfig, dataset: Dataset, weights: NDArray[np.float32] | None
+    config: FindRateConfig,
+    dataset: Dataset,
+    weights: NDArray[np.float32] | None,
+    console: Console,
 ) -> RangeTest:
     """Trains from the first weights, the rate rising by the same factor at each step.
 
@@ -58,6 +71,7 @@ def run_test(
         config: What to train, and the rates.
         dataset: What on.
         weights: Of the classes, float32 [num_classes]; None for 1 each.
+        console: Where progress goes.
     """
     # The rate of a training that is not frozen is looked for.
     config = dataclasses.replace(config, freeze_backbone_epochs=0, fine_tune_learning_rate=None)
@@ -65,7 +79,9 @@ def run_test(
     keras.utils.set_random_seed(config.seed)
     strategy = build_strategy(config.devices)
     check_batch_size(config.batch_size, strategy.num_replicas_in_sync)
-    recorder = _Recorder(config)
+    recorder = _Recorder(config, console)
+    model = in_words(config.architecture, config.model_parameters)
+    console.print(f"building {model}; its first step takes longest")
     with strategy.scope(), precision(config.precision):
         model, _ = compiled(config, dataset, weights, origin)
         growth = config.highest_rate / config.lowest_rate
@@ -85,9 +101,11 @@ def run_test(
 class _Recorder(keras.callbacks.Callback):
     """Notes the loss of each batch, and stops where nothing more is to be seen."""
 
-    def __init__(self, config: FindRateConfig) -> None:
+    def __init__(self, config: FindRateConfig, console: Console) -> None:
         super().__init__()
         self._config = config
+        self._console = console
+        self._said = time.monotonic()
         self.test = RangeTest()
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -105,6 +123,12 @@ class _Recorder(keras.callbacks.Callback):
         rate = rate_at(step, config.rate_steps, config.lowest_rate, config.highest_rate)
         self.test = self.test.with_batch(rate, loss)
         self.model.stop_training = self.test.has_grown
+        if time.monotonic() - self._said >= _LINE_EVERY_S:
+            self._said = time.monotonic()
+            self._console.print(
+                f"find-rate: step {step + 1} of {config.rate_steps}, rate {rate:.2g}, "
+                f"loss {loss:.4f}"
+            )
 
 
 def _write(output: Path, config: FindRateConfig, dataset: Dataset, test: RangeTest) -> None:

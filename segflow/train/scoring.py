@@ -16,7 +16,7 @@ from segflow import scores
 from segflow.dataset import Dataset
 from segflow.scores.boundary import boundary_counts
 from segflow.scores.calibration import calibration
-from segflow.scores.disagreement import confident_disagreement
+from segflow.scores.disagreement import NOTEWORTHY, confident_disagreement
 from segflow.scores.tally import Tally
 from segflow.train.input import stored_examples
 
@@ -171,7 +171,7 @@ def _choose(ranked: Sequence[_Ranked]) -> list[tuple[str, _Ranked]]:
     groups = (("worst", worst), ("median", median), ("best", best))
     return [
         *((rank, one) for rank, group in groups for one in group),
-        *(("doubtful", one) for one in doubtful if one.confident_disagreement),
+        *(("doubtful", one) for one in doubtful if one.confident_disagreement >= NOTEWORTHY),
     ]
 
 

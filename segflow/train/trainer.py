@@ -11,7 +11,7 @@ from segflow.console import plain_console
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.lock import lock
-from segflow.models.registry import find_architecture, normalisation
+from segflow.models.registry import check_freezable, find_architecture, in_words, normalisation
 from segflow.train.bundle import MODEL_NAME
 from segflow.train.bundle_record import write_record
 from segflow.train.class_weights import class_weights
@@ -57,6 +57,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
         console.print(f"{output}: this training is finished; nothing left to do")
     else:
         check_dataset(dataset, config)
+        if config.freeze_backbone_epochs:
+            check_freezable(config.architecture, config.model_parameters)
         for line in dataset.warnings():
             console.print(line, highlight=False, markup=False)
         check_output(config, dataset, origin)
@@ -115,7 +117,8 @@ def _train(config: TrainConfig, dataset: Dataset, origin: Origin | None, console
     weights = class_weights(config.class_weights, dataset)
     with quiet_import():  # takes seconds, so it comes after all that can be checked without it
         from segflow.train.fitting import fit
-    console.print("building the model; its first step takes longest")
+    model = in_words(config.architecture, config.model_parameters)
+    console.print(f"building {model}; its first step takes longest")
     tracker = Tracker(config.mlflow, config.output, console) if config.mlflow else None
     fitted = fit(config, dataset, weights, origin, console, tracker)
     if tracker is not None:

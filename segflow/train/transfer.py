@@ -7,6 +7,7 @@ import keras
 
 from segflow.errors import UsageError
 from segflow.models.backbones import is_backbone_layer
+from segflow.models.registry import nothing_to_freeze
 from segflow.train.origin import Origin
 
 HEAD = "classify"
@@ -84,7 +85,4 @@ class FreezeBackbone(keras.callbacks.Callback):
 def check_backbone(model: keras.Model) -> None:
     """Raises `UsageError` if a model has no backbone to freeze."""
     if not any(is_backbone_layer(layer) and layer.weights for layer in model.layers):
-        raise UsageError(
-            f"--freeze-backbone-epochs: the model {model.name!r} has no backbone to freeze; choose "
-            "one with --backbone, or leave the flag out"
-        )
+        raise nothing_to_freeze(model.name)

@@ -8,8 +8,15 @@ from benchmarks import training
 
 
 def _ran(monkeypatch: pytest.MonkeyPatch, result: Path, ours: float, *words: str) -> int:
-    """The exit code where the faster peer makes 100 images a second, but for one slow epoch."""
-    rates = {"segflow": [ours] * 3, "a bare loop": [90.0] * 3, "model.fit": [100.0, 100.0, 10.0]}
+    """The exit code where the bare loop makes 100 images a second while segflow makes `ours`.
+
+    In one round something else takes half the machine, and one epoch is slow besides.
+    """
+    rates = {
+        "segflow": [[ours] * 3, [ours / 2] * 3, [ours] * 3],
+        "a bare loop": [[100.0] * 3, [50.0] * 3, [100.0, 100.0, 10.0]],
+        "model.fit": [[90.0] * 3] * 3,
+    }
     dataset = type("D", (), {"folder": result.parent})
     monkeypatch.setattr(training, "drawn_dataset", lambda *_, **__: dataset)
     monkeypatch.setattr(training, "_measured", lambda *_: (rates, [0.01] * 3))
@@ -18,7 +25,7 @@ def _ran(monkeypatch: pytest.MonkeyPatch, result: Path, ours: float, *words: str
 
 
 @pytest.mark.parametrize(("ours", "code", "said"), [(97.5, 0, "+2.6%"), (97.0, 1, "+3.1%")])
-def test_it_fails_from_3_percent_over_the_faster_peer(
+def test_it_fails_from_3_percent_over_the_bare_loop(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ours: float, code: int, said: str
 ) -> None:
     result = tmp_path / "training.md"

@@ -1,12 +1,15 @@
 """Progress, as a log or a terminal shows it, read from the run's records."""
 
 import io
+import re
 import time
 
 import pytest
 from rich.console import Console
 
-from segflow.jobs import progress
+from segflow.errors import RejectCode, RejectError
+from segflow.jobs import output, progress
+from segflow.jobs.output import ShardOutput
 from segflow.jobs.run import Run
 from segflow.jobs.shard import finish_shard
 from tests.unit.jobs.tally import ALL, ROWS, new_run
@@ -46,6 +49,26 @@ def test_what_was_done_before_counts_as_done_but_not_for_the_speed(run, monkeypa
         _wait_for(said, "tally: 1 of 3 shards, 2 of 5 images, 0.0 images/s\n")
 
 
+def test_rows_of_a_shard_under_way_count(run, monkeypatch):
+    """A run of one shard would seem to stand still; what a dead launcher left does not count."""
+    monkeypatch.setattr(progress, "_POLL_S", 0.01)
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(output, "_PROGRESS_EVERY_S", 0.0)
+    ShardOutput(run, run.new_attempt(1)).accept()
+    said = io.StringIO()
+
+    with progress.shown(run, "tally", Console(file=said, width=200)):
+        _wait_for(said, "tally: 0 of 3 shards, 0 of 5 images, ")
+        first, second = (ShardOutput(run, run.new_attempt(0)) for _ in range(2))
+        first.accept()
+        _wait_for(said, "tally: 0 of 3 shards, 1 of 5 images, ")
+        second.accept()
+        second.reject({}, RejectError(RejectCode.UNREADABLE, ""))
+        _wait_for(said, "tally: 0 of 3 shards, 2 of 5 images, ")
+        finish_shard(ALL, run, ALL.open(), 0)
+        _wait_for(said, "tally: 1 of 3 shards, 2 of 5 images, ")
+
+
 def test_a_short_job_says_nothing(run):
     said = io.StringIO()
 
@@ -63,7 +86,7 @@ def test_a_terminal_gets_a_bar_that_ends_full(run):
         for index in range(3):
             finish_shard(ALL, run, ALL.open(), index)
 
-    assert "3/3" in said.getvalue()
+    assert re.search(r"5/5\S* images", said.getvalue())
     assert "images/s" in said.getvalue()
 
 

@@ -31,13 +31,13 @@ Masks = Mapping[str, np.ndarray]
 
 
 class Unequal(FakePredictor):
-    """As sure of an image as it is wide, and of every class alike."""
+    """As sure of an image as it is wide."""
 
     def predictions(self, prepared: list[np.ndarray]) -> Iterator[Prediction]:
         for image in prepared:
             sure = image.shape[1] / 100
             said = predicted(self.mask(image[..., 0]))
-            yield replace(said, confidence=sure, class_confidence=np.full(3, sure))
+            yield replace(said, entropy=1 - sure, uncertain_fraction=sure / 2)
 
     def mask(self, red: np.ndarray) -> np.ndarray:
         return red
@@ -113,7 +113,10 @@ def ask(place: Path, monkeypatch: pytest.MonkeyPatch):
     return answer
 
 
-ASKED = ("duckdb", "where the model", "square metres", "images that are", "why", "where the two")
+ASKED = (
+    *("duckdb", "where the model", "square metres", "images that are", "why", "share of"),
+    "where the two",
+)
 
 
 def test_every_query_of_the_page_is_asked_here():
@@ -132,7 +135,17 @@ def test_totals(ask, masks):
 def test_least_sure(ask, masks):
     narrow = sorted(masks, key=lambda name: masks[name].shape[1])[:10]
 
-    assert ask("where the model") == [(name, masks[name].shape[1] / 100) for name in narrow]
+    sure = [masks[name].shape[1] / 100 for name in narrow]
+    expected = [(name, 1 - s, s / 2) for name, s in zip(narrow, sure, strict=True)]
+    assert ask("where the model") == expected
+
+
+def test_uncertain_pixels(ask, masks):
+    uncertain = sum(mask.shape[1] / 200 * mask.size for mask in masks.values())
+
+    ((found,),) = ask("share of")
+
+    assert found == pytest.approx(uncertain / sum(mask.size for mask in masks.values()))
 
 
 def test_square_metres_by_group(ask, masks):

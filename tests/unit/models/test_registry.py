@@ -8,7 +8,9 @@ import pytest
 from segflow.errors import UsageError
 from segflow.models.registry import (
     ARCHITECTURES,
+    check_freezable,
     find_architecture,
+    in_words,
     model_parameters,
     normalisation,
 )
@@ -67,3 +69,19 @@ def test_the_normalisation_is_the_backbones_where_there_is_one():
     assert normalisation("deeplab_v3", {}) == "x / 127.5 - 1"
     assert normalisation("segformer", {}).startswith("(x / 255 - (0.485")
     assert normalisation(FOREIGN, {}) == "the model's own"
+
+
+def test_the_backbone_is_named_though_the_architecture_chose_it():
+    chosen = in_words("lraspp", model_parameters("lraspp", {}))
+    assert chosen == "lraspp on mobilenet_v3_large (weights: none)"
+    assert in_words("unet", model_parameters("unet", {})) == "unet"
+    assert in_words("package.module:function", {}) == "package.module:function"
+
+
+def test_what_has_no_backbone_is_told_before_it_is_built():
+    with pytest.raises(UsageError, match="'unet' has no backbone to freeze"):
+        check_freezable("unet", model_parameters("unet", {}))
+    check_freezable("unet", model_parameters("unet", {"backbone": "mobilenet"}))
+    check_freezable("lraspp", model_parameters("lraspp", {}))
+    for name in ("segnet", FOREIGN):  # known once they are built
+        check_freezable(name, model_parameters(name, {}))

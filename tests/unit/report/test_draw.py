@@ -9,7 +9,7 @@ import pytest
 
 from segflow import scores, storage
 from segflow.errors import UsageError
-from segflow.report import draw
+from segflow.report import draw, evaluation
 from segflow.scores.calibration import Reliability
 from tests.unit.report import folders
 
@@ -170,6 +170,14 @@ def test_evaluation_shows_each_image_once_worst_first(tmp_path: Path) -> None:
     assert len(page.images) == (8 + 6) * 4
     assert "8 of 17 listed, 9 rejected" in page.text
     assert doubtful.index("7.png") < doubtful.index("2.png")
+
+
+def test_next_to_no_disagreement_is_not_perhaps_mislabelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "NOTEWORTHY", 1.0)
+    page = Page(draw(folders.write_evaluation(tmp_path / "e", tmp_path / "raw")))
+    assert "Perhaps mislabelled" not in page.text
 
 
 def test_evaluation_scores_each_group(tmp_path: Path) -> None:

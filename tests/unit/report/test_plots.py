@@ -5,6 +5,7 @@ import re
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 
 from segflow.report import plots
 from segflow.scores.calibration import Reliability
@@ -39,6 +40,14 @@ def test_text_is_escaped_and_no_formula() -> None:
     svg = plots.curves(f'"{name}"', [1], [plots.Curve(name, [1.0])], None)
     assert name in _texts(svg)
     assert _parse(svg).get("aria-label") == f'"{name}"'
+
+
+@pytest.mark.parametrize("high", [0.0004, 0.0012, 0.02, 3.0])
+def test_a_logarithmic_axis_has_numbers_whatever_its_range(high: float) -> None:
+    svg = plots.scores_by_number("rate", [0.0003, high], [0.5, 0.6], log=True)
+    shown = [float(text) for text in _texts(svg) if re.fullmatch(r"[\d.e+-]+", text)]
+    rates = [value for value in shown if 0.0003 <= value <= high]
+    assert len([value for value in rates if value < 0.5]) >= 2
 
 
 def test_colours_come_from_the_page() -> None:

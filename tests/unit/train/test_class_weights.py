@@ -62,8 +62,9 @@ def test_a_file_gives_weights_by_name(dataset, tmp_path, name, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": 1, "b": 1, "c": 1}', "a weight for each of a, b, c, d"),
-        ("[1, 1, 1, 1]", "a weight for each"),
+        ('{"a": 1, "c": 1}', "no weight for b, d; expected one for each of a, b, c, d"),
+        ('{"a": 1, "b": 1, "c": 1, "d": 1, "x": 1}', "no such class as x; expected one for each"),
+        ("[1, 1, 1, 1]", "expected a table"),
         ('{"a": 1, "b": 1, "c": 1, "d": "x"}', "must be numbers"),
         ('{"a": 1, "b": 1, "c": 1, "d": -1}', "must be numbers"),
         ('{"a": 0, "b": 0, "c": 0, "d": 0}', "at least one"),

@@ -1,5 +1,6 @@
 """The learning-rate finder on a small dataset."""
 
+import io
 import itertools
 import json
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from rich.console import Console
 
 from segflow import report
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
+from segflow.train import rate_finder
 from segflow.train.fitting import compiled
 from segflow.train.input import training_batches
 from segflow.train.range_test import RangeTest
@@ -53,7 +56,7 @@ def test_each_loss_is_that_of_its_batch_alone(dataset_folder):
     """At rates too low to change a weight, the losses are those of the untrained model."""
     settings = config(dataset_folder, lowest_rate=1e-30, highest_rate=1e-29, rate_steps=10)
     dataset = Dataset.load(dataset_folder)
-    test = run_test(settings, dataset, None)
+    test = run_test(settings, dataset, None, Console(quiet=True))
     keras.utils.set_random_seed(settings.seed)
     model, _ = compiled(settings, dataset, None, None)
     batches = itertools.islice(training_batches(dataset, settings, 0), 10)
@@ -62,9 +65,20 @@ def test_each_loss_is_that_of_its_batch_alone(dataset_folder):
     assert test.rates == pytest.approx(np.geomspace(1e-30, 1e-29, 10), rel=1e-6)
 
 
+def test_it_says_how_far_it_is(dataset_folder, monkeypatch):
+    monkeypatch.setattr(rate_finder, "_LINE_EVERY_S", 0.0)
+    console = Console(record=True, file=io.StringIO(), width=200)
+    settings = config(dataset_folder, rate_steps=10, highest_rate=1e-5)
+    run_test(settings, Dataset.load(dataset_folder), None, console)
+    said = console.export_text().splitlines()
+    assert said[0] == "building unet; its first step takes longest"
+    assert said[1].startswith("find-rate: step 1 of 10, rate 1e-06, loss ")
+    assert len(said) == 11
+
+
 def test_a_test_may_be_longer_than_the_training_and_accumulate(dataset_folder):
     settings = config(dataset_folder, epochs=1, rate_steps=10, accumulation=2, highest_rate=1e-5)
-    test = run_test(settings, Dataset.load(dataset_folder), None)
+    test = run_test(settings, Dataset.load(dataset_folder), None, Console(quiet=True))
     assert len(test.rates) == 20
     assert test.rates[::2] == test.rates[1::2]
 

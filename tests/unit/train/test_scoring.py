@@ -101,6 +101,13 @@ def test_doubtful_examples_are_those_the_model_is_surest_to_contradict(found, mo
     assert all(e.doubtful.sum() for e in doubtful)
 
 
+def test_next_to_no_disagreement_is_not_shown(found, model, dataset, monkeypatch):
+    shares = [example.confident_disagreement for example in _of(found, "doubtful")]
+    monkeypatch.setattr(scoring, "NOTEWORTHY", shares[2])
+    again = score_split(model, dataset, "val", 4)
+    assert [e.confident_disagreement for e in _of(again, "doubtful")] == shares[:3]
+
+
 def test_the_temperature_is_fitted_on_all_valid_pixels_of_a_small_split(found, by_hand):
     pixels = sum(int(confusion.sum()) for _, confusion in by_hand)
     assert found.calibration["pixels"] == pixels

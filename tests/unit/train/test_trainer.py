@@ -60,7 +60,7 @@ def test_every_epoch_is_said_and_recorded(bundle, said):
     assert [r["epoch"] for r in rows] == ["1", "2", "3", "4"]
     best = bundle.record["training"]["best_epoch"]
     assert [line.split(",")[0] for line in said.splitlines()] == [
-        "building the model; its first step takes longest",
+        "building unet; its first step takes longest",
         *(f"train: epoch {e} of 4" for e in (1, 2, 3, 4)),
         f"scoring the weights of epoch {best} on val",
     ]
@@ -177,7 +177,7 @@ def test_class_weights_for_other_classes_are_found_first(dataset_folder, tmp_pat
     config = small_config(
         dataset_folder, tmp_path / "m", class_weights=str(tmp_path / "weights.json")
     )
-    _refused(config, "a weight for each of ground, disc, bar")
+    _refused(config, "no weight for ground, disc, bar")
 
 
 def test_devices_that_are_not_there_leave_no_folder(dataset_folder, tmp_path):
