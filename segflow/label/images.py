@@ -95,7 +95,7 @@ class Labeller:
 
         prediction = self.predictor.slide(EachRowOnce(image), image.size, row["image_uri"], take)
         require_unchanged(row, "image")  # nor while it was read
-        side, counts = image.ground_resolution, regions and regions.counts
+        side, counts = image.ground_resolution, None if regions is None else regions.counts
         return self._labelled(row, image.sha256, side, writer.finish(), prediction, counts)
 
     def _labelled(
