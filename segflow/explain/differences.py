@@ -1,5 +1,6 @@
 """What differs between rows that are stored and the same rows made again, bit by bit."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -41,11 +42,13 @@ def differences(
 
 def changed_pixels(stored: bytes, made: bytes, mask_format: mask_formats.MaskFormat) -> str:
     """In words, how many pixels of two encoded masks differ."""
-    before, after = (mask_formats.decode(mask, mask_format) for mask in (stored, made))
-    if before.shape != after.shape:
-        return f"another size, {after.shape} for {before.shape}"
-    changed = int(np.count_nonzero(before != after))
-    return f"{changed:,} of {before.size:,}" if changed else "none, but they are encoded otherwise"
+    sizes = [mask_formats.size_of(mask, mask_format) for mask in (stored, made)]
+    if sizes[0] != sizes[1]:
+        return f"another size, {sizes[1]} for {sizes[0]}"
+    both = (mask_formats.bands(mask, mask_format) for mask in (stored, made))
+    changed = sum(int(np.count_nonzero(a != b)) for a, b in zip(*both, strict=True))
+    pixels = math.prod(sizes[0])
+    return f"{changed:,} of {pixels:,}" if changed else "none, but they are encoded otherwise"
 
 
 def _columns(stored: Row, made: Row) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """COCO's JSON: for each image and class one object, as run lengths (Caesar et al. 2018 do so)."""
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segflow import hashing, storage
+from segflow.data.run_lengths import RunLengthWriter
 from segflow.export.classes import LABEL_MAP, categories, distinct_colors, exported_label_map
 from segflow.export.rows import Row
 from segflow.label_map import LabelMap
@@ -90,24 +92,32 @@ class Coco:
 
     def _annotations(self, mask: NDArray[Any], image_id: int) -> list[dict[str, Any]]:
         """One for each class there is; its id follows from the image's and the class's."""
-        from pycocotools import mask as coco
-
         before = (image_id - 1) * self.label_map.num_classes
+        writer = RunLengthWriter((mask.shape[0], mask.shape[1]))
+        writer.add(mask)
         annotations = []
-        for class_id in np.unique(mask).tolist():
-            rle = coco.encode(np.asfortranarray((mask == class_id).astype(np.uint8)))
+        for entry in json.loads(writer.finish()):
+            class_id = entry["class_id"]
+            where = mask == class_id
             annotations.append(
                 {
                     "id": before + class_id + 1,
                     "image_id": image_id,
                     "category_id": class_id + _FIRST,
-                    "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
-                    "area": int(coco.area(rle)),
-                    "bbox": coco.toBbox(rle).tolist(),
+                    "segmentation": {"size": entry["size"], "counts": entry["counts"]},
+                    "area": int(np.count_nonzero(where)),
+                    "bbox": _box(where),
                     "iscrowd": 0,
                 }
             )
         return annotations
+
+
+def _box(where: NDArray[np.bool_]) -> list[float]:
+    """Left, top, width and height of the box around an object."""
+    rows, columns = (np.flatnonzero(where.any(axis)) for axis in (1, 0))
+    left, top = float(columns[0]), float(rows[0])
+    return [left, top, float(columns[-1]) + 1 - left, float(rows[-1]) + 1 - top]
 
 
 class _List:

@@ -1,6 +1,8 @@
 """Which images are exported, under which number and name; and their masks, some at a time."""
 
 import itertools
+import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
@@ -8,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image
 
 from segflow.data import mask_formats
 from segflow.errors import JobError, UsageError
@@ -22,7 +24,8 @@ from segflow.label_map import LabelMap
 
 _MASKS_AT_ONCE = 64
 _PIXELS_AT_ONCE = 1 << 25
-_DAMAGE = (OSError, ValueError, KeyError, TypeError)  # what decoding a broken mask leads to
+# What decoding a broken mask leads to.
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, struct.error, zlib.error)
 
 _LISTING = pa.schema(
     {
@@ -118,12 +121,14 @@ class Row:
             JobError: The stored mask is damaged, of another size, or holds no class's id.
         """
         size = self.stored["height"], self.stored["width"]
+        stored = self.stored["mask"], self.stored["mask_format"]
         try:
-            mask = mask_formats.decode(self.stored["mask"], self.stored["mask_format"])
-        except (*_DAMAGE, Image.DecompressionBombError) as error:
+            found = mask_formats.size_of(*stored)
+            mask = np.concatenate(list(mask_formats.bands(*stored))) if found == size else None
+        except _DAMAGE as error:
             raise JobError(f"{self.uri}: its mask in {self.part} is damaged: {error}") from error
-        if mask.shape != size:
-            raise JobError(f"{self.uri}: its mask in {self.part} is {mask.shape}, not {size}")
+        if mask is None:
+            raise JobError(f"{self.uri}: its mask in {self.part} is {found}, not {size}")
         if mask.max(initial=0) >= label_map.num_classes:
             raise JobError(f"{self.uri}: its mask in {self.part} has an id that no class has")
         return mask.astype(label_map.dtype, copy=False)

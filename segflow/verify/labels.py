@@ -25,12 +25,12 @@ class _Found:
     images: int = 0
     pixels: Counter[int] = field(default_factory=Counter)
     area: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
-    certainty: certainty.Means = field(default_factory=certainty.Means)
+    means: certainty.Means = field(default_factory=certainty.Means)
 
     def add(self, image: Row, areas: Sequence[Row]) -> None:
         """Adds an image, by its row of `images` and its rows of `areas`."""
         self.images += 1
-        self.certainty.add(image)
+        self.means.add(image)
         for row in areas:
             self.pixels[row["class_id"]] += row["pixels"]
             self.area[row["class_id"]] += row["area"] or 0
@@ -60,7 +60,7 @@ def _run_problems(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
     yield from count_problems("rejects", rejected, record["inputs"]["rejected"])
     for entry in record["classes"]:
         yield from _class_problems(entry, found)
-    yield from found.certainty.problems(record["certainty"])
+    yield from found.means.problems(record["certainty"])
     yield from _adjustment_problems(record)
 
 

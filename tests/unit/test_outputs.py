@@ -78,7 +78,8 @@ def test_an_evaluation_of_an_older_format_says_what_to_do(tmp_path, found):
 
 def _labels(folder, **changes):
     (folder / "runs").mkdir(exist_ok=True)
-    record = dict.fromkeys(outputs.LABELS.keys) | {"run": "a", "files": []} | changes
+    record = dict.fromkeys(outputs.LABELS.keys) | {"format_version": 2, "run": "a", "files": []}
+    record |= changes
     (folder / "runs/a.json").write_text(json.dumps(record))
 
 

@@ -60,16 +60,13 @@ def test_a_list_chooses_and_changes_no_name(labels, drawn, tmp_path, suffix):
 
 
 def test_the_newest_review_list_chooses(labels, drawn, tmp_path):
-    first = labels.label()
-    save(labels.images / "new.png", drawn["a.png"])
-    second = labels.label()
+    labels.label(review=0)
     with pytest.raises(UsageError, match="holds no review list"):
         export_to(tmp_path / "out", labels, "coco", review_only=True)
 
-    for record, name in ((first, "a.png"), (second, "new.png")):
-        path = labels.output / "review" / f"run={record['run']}" / "review.csv"
-        path.parent.mkdir(parents=True)
-        path.write_text(f'rank,image_uri,reason\n1,{labels.images / name},"odd, and dark"\n')
+    for name in ("new.png", "newer.png"):
+        save(labels.images / name, drawn["a.png"])
+        labels.label()
         export_to(tmp_path / name, labels, "coco", review_only=True)
         assert set(numbers(tmp_path / name)) == {name}
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from segflow.data import mask_formats
 from segflow.errors import JobError
 from segflow.label_map import LabelMap
 from tests.unit.export.exported import export_to, files, numbers, pixels, save
@@ -40,6 +41,22 @@ def test_png_masks_hold_the_ids_that_were_drawn(labels, drawn, tmp_path, mask_fo
         assert (mask.dtype, mask.tolist()) == (np.uint8, ids.tolist())
         in_color = pixels(tmp_path / "out" / "color_masks" / f"{row['key']}.png")
         assert np.array_equal(in_color, colors[ids])
+
+
+@pytest.mark.parametrize("mask_format", ["png", "rle"])
+def test_giants_masks_are_read_by_rows(labels, drawn, tmp_path, mask_format, monkeypatch):
+    labels.label(mask_format=mask_format)
+    monkeypatch.setattr(mask_formats, "LARGEST_DECODED", 1)
+    monkeypatch.setattr(mask_formats, "_PIXELS_AT_ONCE", 8)
+    monkeypatch.setattr(mask_formats, "decode", None)
+
+    export_to(tmp_path / "out", labels, "png")
+
+    lines = (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()
+    assert len(lines) == 5
+    for row in map(json.loads, lines):
+        mask = pixels(tmp_path / "out" / row["mask"])
+        assert np.array_equal(mask, drawn[labels.name(row["image"])])
 
 
 @pytest.mark.parametrize("mask_format", ["png", "rle"])

@@ -6,8 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from segflow import report, storage, verify
-from segflow.compare.sides import Side
 from segflow.errors import UsageError
+from segflow.explain.command import explain
+from segflow.explain.config import ExplainConfig
+from segflow.label.selection import Selection
 from tests.unit.label.batches import Labels, draw
 
 
@@ -50,8 +52,9 @@ def test_every_command_refuses_it(
     for refused in (
         labels.label,
         lambda: report.draw(labels.output),
-        lambda: Side.find(str(labels.output)),
-        lambda: Side.find(str(path)),
+        lambda: Selection.find(str(labels.output)),
+        lambda: Selection.find(str(path)),
+        lambda: explain(ExplainConfig(folder=str(labels.output), image="a")),
     ):
         with pytest.raises(UsageError, match=words):
             refused()

@@ -112,7 +112,7 @@ def test_what_comes_again_is_a_dictionary_and_all_else_has_statistics(labelled):
     }
     coded = {name for name, chunk in images.items() if "RLE_DICTIONARY" in chunk.encodings}
     assert coded == {"group", "mask_format", "model_fingerprint"}
-    assert {name for name, c in images.items() if not c.is_stats_set} == {"mask"}
+    assert {name for name, c in images.items() if not c.is_stats_set} == {"mask", "uncertainty"}
     assert areas["pixels"].statistics.max >= 5
     assert all(chunk.is_stats_set for chunk in areas.values())
 

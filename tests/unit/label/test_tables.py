@@ -115,7 +115,7 @@ def test_masks_may_be_left_out():
 
 @pytest.mark.parametrize("mask_format", ["png", "rle", "none"])
 def test_rows_fit_their_schemas(mask_format):
-    rows = _labelled(np.array([[0, 1]], np.uint8), mask_format, np.array([1, 1, 0]))
+    rows = _labelled(np.array([[0, 1]], np.uint8), mask_format, 0.5, np.array([1, 1, 0]))
 
     images = pa.Table.from_pylist([rows.image], schema=IMAGES_SCHEMA)
     areas = pa.Table.from_pylist(rows.areas, schema=AREAS_SCHEMA)
