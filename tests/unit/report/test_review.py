@@ -99,13 +99,6 @@ def test_a_list_cannot_point_at_files_that_the_record_does_not_list(labels, tmp_
     assert review.top(labels, _records(labels)).cards == []
 
 
-def test_a_run_whose_name_leads_out_of_the_folder_is_refused(labels):
-    record = _records(labels)[-1] | {"run": "x/../../../../out"}
-
-    with pytest.raises(UsageError, match="lies outside the folder"):
-        review.draw(labels, [record])
-
-
 def test_the_redder_the_less_sure():
     grey = np.full((40, 80, 3), 100, np.uint8)
     levels = np.array([[0, 255]], np.uint8)
