@@ -1,6 +1,5 @@
 """A bundle at work: images of any size in, masks of the same size out."""
 
-import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from segflow.label.prediction import ConfidenceSums, Prediction
 from segflow.label.reading import reading_of
 from segflow.label.resized_argmax import resized_argmax
 from segflow.label.sliding import blended_logits
+from segflow.label.threads import for_threads, use_one_thread_per_batch
 from segflow.train.bundle import Bundle, Tta
 
 DEFAULT_BATCH_SIZE = 8
@@ -76,9 +76,8 @@ class Predictor:
         # Where images are larger than the model's windows, a batch is of windows of one image.
         self.images_at_once = 1 if bundle.resize in ("crop", "tile") else batch_size
         # XLA, which Keras turns on by default, is slower here on CPUs; so a plain graph.
-        self._forward = tf.function(
-            self._logits_and_confidence,
-            input_signature=[tf.TensorSpec([batch_size, height, width, 3], tf.uint8)],
+        self._forward = for_threads(
+            self._logits_and_confidence, tf.TensorSpec([batch_size, height, width, 3], tf.uint8)
         )
 
     @overload
@@ -270,17 +269,6 @@ def load_for_job(
             f"{fingerprint[:12]}…; put that bundle back, or choose another --output"
         )
     return predictor
-
-
-def use_one_thread_per_batch(batches: int) -> None:
-    """Has TensorFlow spend one thread on each of `batches` at once.
-
-    Results then do not depend on the number of workers or cores. Without effect once
-    TensorFlow has started.
-    """
-    with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(batches)
 
 
 def _require_rgb(image: NDArray[np.uint8]) -> None:
