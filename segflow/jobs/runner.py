@@ -18,15 +18,11 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from segflow.errors import JobError, SegflowError
 from segflow.jobs import worker
+from segflow.jobs.cause import innermost
 from segflow.jobs.cores import available_cores
 from segflow.jobs.engine import RunShards
 from segflow.jobs.job import Job
 from segflow.jobs.run import Run
-
-# What Beam puts in front of an error, and Python in front of the system's own words.
-_WRAPPING = re.compile(
-    r"^(?:RuntimeError: (?=[\w.]+(?:Error|Exception): ))*(?:OSError: \[Errno \d+\] )?"
-)
 
 # This package's errors where workers are other processes: the text is all that is left of them.
 _OWN = re.compile(r"^segflow\.errors\.\w+Error: ")
@@ -59,7 +55,7 @@ def work_off(job: Job, run: Run, flags: Sequence[str]) -> None:
             pipeline.run().wait_until_finish()
     except Exception as error:
         logging.getLogger(__name__).debug("the pipeline failed", exc_info=True)
-        cause, advice = _cause(error), ", run the same command to go on"
+        cause, advice = innermost(error), ", run the same command to go on"
         if isinstance(error, SegflowError) or _OWN.match(cause):
             cause, advice = _OWN.sub("", cause), ""  # it says itself what to do
         elif _WORKER_DIED in str(error):
@@ -103,16 +99,3 @@ def _stderr_to(path: Path) -> Iterator[None]:
 
 def _given(name: str, flags: Sequence[str]) -> bool:
     return any(flag.partition("=")[0] == f"--{name}" for flag in flags)
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost error's line: workers hand theirs over as the text of a traceback."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    errors = [line for line in lines if _looks_like_error(line)]
-    line = (errors or lines or [repr(error)])[-1].partition(" [while running")[0]
-    return _WRAPPING.sub("", line)
-
-
-def _looks_like_error(line: str) -> bool:
-    name = line.partition(":")[0]
-    return name.rpartition(".")[2].endswith(("Error", "Exception")) and " " not in name

@@ -3,13 +3,13 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from segflow.errors import JobError
+from segflow.label.threads import for_threads
 
 # Pictures, uint8 [n, height, width, 3], to tensors with n first, too.
 Forward = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
@@ -86,8 +86,6 @@ class FixedBatches:
             *(self._name, batch_size, smaller),
         )
 
-    def _trace(self, batch_size: int) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+    def _trace(self, batch_size: int) -> Forward:
         # XLA, which Keras turns on by default, is slower here on CPUs; so a plain graph.
-        shape = tf.TensorSpec([batch_size, *self._size, 3], tf.uint8)
-        traced: Any = tf.function(self._forward, input_signature=[shape])
-        return traced
+        return for_threads(self._forward, tf.TensorSpec([batch_size, *self._size, 3], tf.uint8))

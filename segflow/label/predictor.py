@@ -1,6 +1,5 @@
 """A bundle at work: images of any size in, masks of the same size out."""
 
-import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from segflow.label.prediction import UNCERTAIN_BELOW, ConfidenceSums, Prediction
 from segflow.label.prepared import Prepared, prepare
 from segflow.label.reading import reading_of
 from segflow.label.resized_argmax import resized_argmax
+from segflow.label.threads import use_one_thread_per_batch
 from segflow.label.windows import AUTO, SLIDING, Windows, WindowsMode
 from segflow.train.bundle import Bundle, Tta
 
@@ -287,14 +287,3 @@ def load_for_job(
         keep_confidences=keep_confidences,
         uncertain_below=uncertain_below,
     )
-
-
-def use_one_thread_per_batch(batches: int) -> None:
-    """Has TensorFlow spend one thread on each of `batches` at once.
-
-    Results then do not depend on the number of workers or cores. Without effect once
-    TensorFlow has started.
-    """
-    with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(batches)

@@ -34,6 +34,7 @@ def _may_import_tensorflow(path: Path) -> bool:
         "pixel_statistics.py",
         "predictor.py",
         "resized_argmax.py",
+        "threads.py",
         "handler.py",
     )
     return inference or path.parts[:2] in (("segflow", "models"), ("segflow", "train"))
