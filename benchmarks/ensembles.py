@@ -21,7 +21,7 @@ from benchmarks.machine import ROOT, origin
 
 _RESULT = ROOT / "docs" / "results" / "ensembles.md"
 _EPOCHS = 8
-_MEMBERS = ("unet", "fpn", "deeplab_v3_plus")
+_MEMBERS = ("fpn", "pspnet", "deeplab_v3_plus")
 
 Scores = Mapping[str, Mapping[str, Any]]
 """`metrics.json` by model: the members, and ensembles by the rule of their weights."""
