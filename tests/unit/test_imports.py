@@ -32,6 +32,7 @@ def _may_import_tensorflow(path: Path) -> bool:
     inference = path.parts[:2] == ("segflow", "label") and path.name in (
         "predictor.py",
         "resized_argmax.py",
+        "threads.py",
         "handler.py",
     )
     return inference or path.parts[:2] in (("segflow", "models"), ("segflow", "train"))
