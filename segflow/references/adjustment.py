@@ -27,7 +27,7 @@ def adjusted_for_labels(
     model_fingerprint: str,
     config: Mapping[str, Any],
     classes: Sequence[Mapping[str, Any]],
-    images: int,
+    images: Mapping[str, float | None],
 ) -> dict[str, Any]:
     """Areas of labels, adjusted by the reference in the model's bundle that suits them best.
 
@@ -36,7 +36,7 @@ def adjusted_for_labels(
         model_fingerprint: The bundle's.
         config: How the images were labelled: `tta`, `windows`, `window_overlap`.
         classes: By id; of each its `id`, `name`, `pixels` mapped, and `area`, if there is one.
-        images: How many were labelled.
+        images: The `effective_number` of those that were labelled, by `pixels` and by `area`.
 
     Returns:
         What `adjusted` gives; without a reference that fits, why there is none.
@@ -51,7 +51,9 @@ def adjusted_for_labels(
 
 
 def adjusted(
-    reference: Reference, classes: Sequence[Mapping[str, Any]], images: int
+    reference: Reference,
+    classes: Sequence[Mapping[str, Any]],
+    images: Mapping[str, float | None],
 ) -> dict[str, Any]:
     """Areas adjusted by one reference.
 
@@ -70,7 +72,9 @@ def adjusted(
     if not pixels.sum():
         return _none("no pixel is mapped", reference=described)
     try:
-        by_pixels = _adjust(reference, pixels, images)
+        by_pixels = _adjust(reference, pixels, images["pixels"])
+        areas = _areas(classes)
+        by_area = None if areas is None else _adjust(reference, areas, images["area"])
     except NeverPredictedError as error:
         names = ", ".join(repr(classes[i]["name"]) for i in error.classes[:_NAMED])
         more = " and others" if error.classes[_NAMED:] else ""
@@ -78,8 +82,6 @@ def adjusted(
         return _none(reason, reference=described)
     except UsageError as error:
         return _none(str(error))
-    areas = _areas(classes)
-    by_area = None if areas is None else _adjust(reference, areas, images)
     rows = [
         {
             "id": entry["id"],
@@ -163,8 +165,8 @@ def _described(reference: Reference) -> dict[str, Any]:
     }
 
 
-def _adjust(reference: Reference, mapped: NDArray[Any], images: int) -> AdjustedAreas:
-    return adjusted_areas(mapped, lambda: reference.matrices(len(mapped)), images)
+def _adjust(reference: Reference, mapped: NDArray[Any], images: float | None) -> AdjustedAreas:
+    return adjusted_areas(mapped, lambda: reference.matrices(len(mapped)), images or 0)
 
 
 def _areas(classes: Sequence[Mapping[str, Any]]) -> NDArray[np.float64] | None:

@@ -67,27 +67,43 @@ class AdjustedAreas:
     reference: NDArray[np.float64]
 
 
-def adjusted_areas(mapped: NDArray[Any], batches: Batches, images: int) -> AdjustedAreas:
+def effective_number(total: float, squares: float) -> float:
+    """How many units of one size vary in all as much as those of unequal sizes do (Kish 1965).
+
+    Args:
+        total: The sum of their sizes.
+        squares: The sum of the squares of their sizes.
+
+    Returns:
+        The number itself if all are of one size, 1 if one is all there is, 0 if there is nothing.
+    """
+    return total**2 / squares if squares else 0.0
+
+
+def adjusted_areas(mapped: NDArray[Any], batches: Batches, images: float) -> AdjustedAreas:
     """Areas adjusted by the confusion matrices of reference images, with images as units.
 
     The estimator is a ratio of sums over images; its variance is that of its linearisation, as of
     any such ratio in a sample of clusters (Cochran 1977, Sampling Techniques, section 6.4; Särndal,
     Swensson and Wretman 1992, section 5.5). The mapped images are themselves a sample of what the
-    reference images stand for, and their errors depart from the expected; that adds the same
-    variance over their number. Intervals are of Student's t with one degree of freedom less than
-    reference images.
+    reference images stand for, and their errors depart from the expected. An image's share of wrong
+    pixels is taken to vary alike whatever its size, so that adds the same variance times the
+    effective number of reference images over that of mapped ones; of images of one size, the same
+    over their number. Intervals are of Student's t with one degree of freedom less than reference
+    images.
 
     Args:
         mapped: What is mapped as each class, in pixels or any unit of area, [n].
         batches: Confusion matrices of the reference images, int64 [k, n, n] in pixels, rows truth,
             columns prediction; called twice: for the sums, and for the departures from them.
-        images: How many images are mapped.
+        images: How many images are mapped; of unequal sizes, their `effective_number`.
 
     Raises:
         ValueError: Shapes do not fit.
         NeverPredictedError: A class that is mapped is never predicted in the reference images.
     """
-    total, count = _sum(batches, len(mapped))
+    sums = _Sums.of(batches, len(mapped))
+    total, count = sums.cells, sums.images
     known = _known(mapped, total)
     weights, shares = _shares(mapped), _shares_of_truth(total)  # shares: [n (mapped), n (true)]
     predicted = total.sum(0)
@@ -102,7 +118,8 @@ def adjusted_areas(mapped: NDArray[Any], batches: Batches, images: int) -> Adjus
         error = np.full(len(mapped), math.nan)
     else:
         # Not `np.var`: that the residuals' mean is zero holds by construction.
-        error = np.sqrt(squares / (count - 1) * (1 / count + 1 / max(1, images)))
+        reference = effective_number(float(total.sum()), sums.squares)
+        error = np.sqrt(squares / (count - 1) / count * (1 + reference / max(1, images)))
     quantile = special.stdtrit(count - 1, (1 + LEVEL) / 2)  # NaN for none to spare
     return _areas(mapped, weights @ shares, error, quantile, _shares(predicted))
 
@@ -132,15 +149,30 @@ def adjusted_areas_of_pixels(
     return _areas(mapped, weights @ shares, error, 1.96, _shares(drawn))  # as the paper has it
 
 
-def _sum(batches: Batches, classes: int) -> tuple[NDArray[np.int64], int]:
-    """The sum of all matrices, int64 [n, n], and how many there are."""
-    total, count = np.zeros((classes, classes), np.int64), 0
-    for confusion in batches():
-        if confusion.shape[1:] != total.shape:
-            raise ValueError(f"{classes} areas for matrices of {_text(confusion.shape[1:])}")
-        total += confusion.sum(0)
-        count += len(confusion)
-    return total, count
+@dataclass(frozen=True)
+class _Sums:
+    """Over the reference images.
+
+    Attributes:
+        cells: The sum of their matrices, int64 [n, n].
+        images: How many there are.
+        squares: The sum of the squares of their pixels.
+    """
+
+    cells: NDArray[np.int64]
+    images: int
+    squares: float
+
+    @classmethod
+    def of(cls, batches: Batches, classes: int) -> "_Sums":
+        cells, images, squares = np.zeros((classes, classes), np.int64), 0, 0.0
+        for confusion in batches():
+            if confusion.shape[1:] != cells.shape:
+                raise ValueError(f"{classes} areas for matrices of {_text(confusion.shape[1:])}")
+            cells += confusion.sum(0)
+            images += len(confusion)
+            squares += float((confusion.sum((1, 2)).astype(np.float64) ** 2).sum())
+        return cls(cells, images, squares)
 
 
 def _known(mapped: NDArray[Any], confusion: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -32,7 +32,9 @@ def _classes(pixels: Sequence[int] = MAPPED, **more: Sequence[Any]) -> list[dict
 
 def _adjusted(bundle: Path, tta: str = "none", **more: Any) -> dict[str, Any]:
     config = {"tta": tta, "windows": "auto"}
-    return adjusted_for_labels(bundle, MODEL, config, _classes(**more), 400)
+    return adjusted_for_labels(
+        bundle, MODEL, config, _classes(**more), {"pixels": 400, "area": 400}
+    )
 
 
 def _by_hand(matrices: np.ndarray[Any, Any], j: int) -> tuple[float, float]:
@@ -47,8 +49,10 @@ def _by_hand(matrices: np.ndarray[Any, Any], j: int) -> tuple[float, float]:
             here = sum(int(matrix[t][i]) for t in range(3))
             mean = predicted / count
             residuals[k] += mapped / total / mean * (int(matrix[j][i]) - truly * here)
-    variance = sum(r * r for r in residuals) / (count - 1)
-    return share, math.sqrt(variance / count + variance / 400)
+    sizes = [int(m.sum()) for m in matrices]
+    effective = sum(sizes) ** 2 / sum(size**2 for size in sizes)
+    variance = sum(r * r for r in residuals) / (count - 1) / count
+    return share, math.sqrt(variance * (1 + effective / 400))
 
 
 def test_numbers_are_those_of_the_estimator_written_out(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def test_the_page_shows_each_area_with_its_interval(tmp_path: Path) -> None:
         for i, (name, n) in enumerate(zip(folders.LABEL_MAP.names, pixels, strict=True))
     ]
     model = tmp_path / "model"
-    expected = adjusted_for_labels(model, MODEL, {"tta": "none"}, classes, 8)["classes"]
+    images = {"pixels": 8, "area": 8}  # all are of one size
+    expected = adjusted_for_labels(model, MODEL, {"tta": "none"}, classes, images)["classes"]
 
     section = Page(draw(folder)).text.partition("Classes")[2].partition("How much of")[0]
 

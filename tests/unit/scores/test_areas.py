@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from segflow.scores.areas import NeverPredictedError, adjusted_areas, adjusted_areas_of_pixels
+from segflow.scores.areas import (
+    NeverPredictedError,
+    adjusted_areas,
+    adjusted_areas_of_pixels,
+    effective_number,
+)
 
 # Olofsson et al. 2014, table 8: reference samples by mapped class (rows) and truth (columns):
 # deforestation, forest gain, stable forest, stable non-forest; and pixels mapped as each.
@@ -25,7 +30,10 @@ def test_the_worked_example_of_the_paper():
 
 
 def _world(random, images, pixels=4096):
-    """Confusion matrices of images whose shares of classes and whose errors vary."""
+    """Confusion matrices of images whose shares of classes and whose errors vary.
+
+    `pixels` is of each image, or of all: large ones err as small ones do.
+    """
     truth = random.dirichlet([2.0, 1.0, 0.5], images)
     errors = np.stack([random.dirichlet(row, images) for row in _ERRORS], axis=1)
     cells = (truth[:, :, np.newaxis] * errors).reshape(images, -1)
@@ -44,7 +52,7 @@ def _held(truth, areas):
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
-    """300 reference images, 1,000 draws; pixels as units would hold it in a tenth of them."""
+    """300 reference images, 1,000 draws; pixels as units would hold it in a twentieth of them."""
     random = np.random.default_rng(20)
     images, pixels = [], []
     for _ in range(1000):
@@ -56,7 +64,45 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         pixels.append(_held(truth, adjusted_areas_of_pixels(counted, reference.sum(0))))
     share = np.mean(images, axis=0)
     assert ((share > 0.91) & (share < 0.98)).all(), share
-    assert (np.mean(pixels, axis=0) < 0.3).all()
+    assert (np.mean(pixels, axis=0) < 0.12).all()
+
+
+def _equal(random, images):
+    return np.full(images, 4096)
+
+
+def _unequal(random, images):
+    return np.rint(4096 * random.lognormal(0, 1, images)).astype(np.int64)
+
+
+def _giant(random, images):
+    """The first is 95 % of all pixels."""
+    return np.r_[images * 4096 * 19, np.full(images - 1, 4096)]
+
+
+@pytest.mark.parametrize(
+    ("of_reference", "of_mapped"),
+    [(_equal, _unequal), (_unequal, _unequal), (_unequal, _equal), (_equal, _giant)],
+)
+def test_images_of_unequal_sizes_count_as_fewer(of_reference, of_mapped):
+    """By their mere number, intervals would hold the truth of a giant in a tenth of 300 draws."""
+    random = np.random.default_rng(21)
+    held = []
+    for _ in range(300):
+        reference = _world(random, 300, of_reference(random, 300))
+        mapped = _world(random, 200, of_mapped(random, 200))
+        sizes = mapped.sum((1, 2)).astype(float)
+        images = effective_number(sizes.sum(), (sizes**2).sum())
+        areas = _adjusted(mapped.sum((0, 1)), reference, images)
+        held.append(_held(mapped.sum((0, 2)), areas))
+    share = np.mean(held, axis=0)
+    assert (share > 0.9).all(), share
+
+
+def test_the_effective_number_is_that_of_images_of_one_size():
+    assert effective_number(7 * 5, 7 * 5**2) == 7
+    assert effective_number(100 + 1, 100**2 + 1) == pytest.approx(1.02, abs=0.001)
+    assert effective_number(0, 0) == 0
 
 
 def test_a_model_without_errors_needs_no_adjusting():
