@@ -18,6 +18,7 @@ from segflow.scores.confusion import number
 _FEW = 30  # images: below, what one of them holds moves the interval's own width too far
 _FAR = 0.1  # a class's share of the pixels here and there, apart by more: much
 _NOTABLE, _TIMES = 0.01, 3  # or one of them at least this, and this many times the other
+_RARE = 10  # images that predict or show a class: below, its interval is little more than a guess
 _NAMED = 3  # classes in a sentence
 _HOW = ("tta", "windows", "window_overlap")
 
@@ -65,7 +66,8 @@ def adjusted(
     Returns:
         `level`; `reference`, what it is; `reason`, why `classes` is null, if it is; `warnings`;
         and `classes`: of each `id`, `name`, `pixels`, `adjusted_pixels`, `pixels_standard_error`,
-        `pixels_interval`, and the same of `area`, null where no area is known.
+        `pixels_interval`, and the same of `area`, null where no area is known; and how many
+        reference images predict it and show it, `images_predicting` and `images_showing`.
     """
     described = _described(reference)
     pixels = np.array([entry["pixels"] for entry in classes], np.int64)
@@ -76,9 +78,8 @@ def adjusted(
         areas = _areas(classes)
         by_area = None if areas is None else _adjust(reference, areas, images["area"])
     except NeverPredictedError as error:
-        names = ", ".join(repr(classes[i]["name"]) for i in error.classes[:_NAMED])
-        more = " and others" if error.classes[_NAMED:] else ""
-        reason = f"{names}{more}: mapped, but never predicted in the reference"
+        names = _listed([repr(classes[i]["name"]) for i in error.classes])
+        reason = f"{names}: {error.share:.1%} of the map, but never predicted in the reference"
         return _none(reason, reference=described)
     except UsageError as error:
         return _none(str(error))
@@ -89,6 +90,8 @@ def adjusted(
             **_numbers("pixels", by_pixels, i),
             "pixels": entry["pixels"],
             **_numbers("area", by_area, i),
+            "images_predicting": int(by_pixels.predicting[i]),
+            "images_showing": int(by_pixels.showing[i]),
         }
         for i, entry in enumerate(classes)
     ]
@@ -197,6 +200,7 @@ def _doubts(reference: Reference, found: AdjustedAreas, names: Sequence[str]) ->
             "the dataset that the model was trained on is not at hand, so images of the reference "
             "may be among it: the model may look better than it is"
         )
+    lines += _rare(found, names)
     if apart := _apart(found, names):
         lines.append(
             f"classes have other shares of the pixels here than in the reference: {apart}; they "
@@ -205,11 +209,46 @@ def _doubts(reference: Reference, found: AdjustedAreas, names: Sequence[str]) ->
     return lines
 
 
+def _rare(found: AdjustedAreas, names: Sequence[str]) -> list[str]:
+    """Classes of which too few reference images tell anything."""
+    mapped, predicting, showing = found.mapped > 0, found.predicting, found.showing
+    lines = []
+    if (never := mapped & (predicting == 0)).any():
+        share = found.mapped[never].sum() / found.mapped.sum()
+        lines.append(
+            f"never predicted in the reference: {_some(names, never)}; {100 * share:.1g} % of the "
+            "map is left as mapped, and may be anything: intervals are wider by as much"
+        )
+    if (once := mapped & (predicting == 1)).any():
+        lines.append(
+            f"predicted in one image of the reference only: {_some(names, once)}; what is mapped "
+            "so may be anything: intervals are wider by as much"
+        )
+    few = (mapped & (predicting > 1) & (predicting < _RARE)) | (
+        (found.adjusted > 0) & (showing < _RARE) & ~never & ~once
+    )
+    if few.any():
+        told = [f"{n} ({p} and {s})" for n, p, s in zip(names, predicting, showing, strict=True)]
+        lines.append(
+            f"few images of the reference predict or show {_some(told, few)}: their intervals, if "
+            "there are any, are too narrow"
+        )
+    return lines
+
+
+def _some(names: Sequence[str], chosen: NDArray[np.bool_]) -> str:
+    return _listed([name for name, taken in zip(names, chosen, strict=True) if taken])
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if names[_NAMED:] else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
 def _apart(found: AdjustedAreas, names: Sequence[str]) -> str:
     """The classes whose shares differ much, those that differ most first."""
     here, there = found.mapped / found.mapped.sum(), found.reference
     high, low = np.maximum(here, there), np.minimum(here, there)
     much = (high - low > _FAR) | ((high >= _NOTABLE) & (high > _TIMES * low))
     order = [i for i in np.argsort(low - high, kind="stable").tolist() if much[i]]
-    told = [f"{names[i]} {here[i]:.1%} (there {there[i]:.1%})" for i in order[:_NAMED]]
-    return ", ".join(told) + (f" and {len(order) - _NAMED} more" if order[_NAMED:] else "")
+    return _listed([f"{names[i]} {here[i]:.1%} (there {there[i]:.1%})" for i in order])

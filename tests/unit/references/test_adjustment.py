@@ -142,9 +142,46 @@ def test_a_mapped_class_that_was_never_predicted_leaves_all_unknown(tmp_path: Pa
     write_reference(tmp_path, matrices)
     found = _adjusted(tmp_path)
     assert found["classes"] is None
-    assert found["reason"] == "'car': mapped, but never predicted in the reference"
+    assert found["reason"] == "'car': 20.0% of the map, but never predicted in the reference"
     assert found["reference"]["images"] == 30
     assert _adjusted(tmp_path, pixels=(60, 40, 0))["classes"] is not None
+
+
+def test_a_few_pixels_of_a_class_that_was_never_predicted_do_not(tmp_path: Path) -> None:
+    matrices = _matrices(30)
+    matrices[:, :, 2] = 0
+    write_reference(tmp_path, matrices)
+    found = _adjusted(tmp_path, pixels=(60_000, 40_000, 200))
+    assert found["classes"][2]["adjusted_pixels"] > 200
+    assert found["classes"][2]["pixels_interval"] is None
+    assert found["classes"][0]["pixels_interval"] is not None
+    assert found["warnings"][0] == (
+        "never predicted in the reference: car; 0.2 % of the map is left as mapped, and may be "
+        "anything: intervals are wider by as much"
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (1, "predicted in one image of the reference only: car; what is"),
+        (9, "few images of the reference predict or show car (9 and 30): their"),
+        (10, None),
+    ],
+)
+def test_a_class_that_few_reference_images_predict_is_warned_of(
+    tmp_path: Path, images: int, told: str | None
+) -> None:
+    matrices = np.array([[[460, 3, 0], [2, 260, 0], [2, 1, 170]]] * 30)
+    matrices[images:, 2] = [172, 1, 0]
+    write_reference(tmp_path, matrices)
+    found = _adjusted(tmp_path, pixels=(60_000, 30_000, 6_000 * images // 10))
+    row = found["classes"][2]
+    assert (row["images_predicting"], row["images_showing"]) == (images, 30)
+    assert (row["pixels_interval"] is None) == (images == 1)
+    warnings = [line for line in found["warnings"] if "other shares" not in line]
+    assert len(warnings) == (told is not None)
+    assert all(line.startswith(str(told)) for line in warnings)
 
 
 def test_without_a_pixel_there_is_nothing_to_adjust(tmp_path: Path) -> None:

@@ -119,11 +119,48 @@ def test_one_reference_image_tells_no_error():
 
 def test_a_mapped_class_that_the_reference_never_predicts_is_said():
     confusion = np.array([[[3, 0], [1, 0]]] * 2)
-    with pytest.raises(NeverPredictedError, match=r"classes \[1\] are mapped, but") as caught:
+    with pytest.raises(NeverPredictedError, match=r"classes \[1\] are mapped \(70") as caught:
         _adjusted(np.array([30, 70]), confusion, 9)
-    assert caught.value.classes == [1]
+    assert (caught.value.classes, caught.value.share) == ([1], 0.7)
     areas = _adjusted(np.array([100, 0]), confusion, 9)
     assert areas.adjusted.tolist() == [75, 25]
+
+
+def test_a_little_of_a_class_that_was_never_predicted_widens_all_intervals():
+    """By all that it could truly be; the class itself stays as mapped."""
+    reference = _world(np.random.default_rng(6), 40)
+    alone = _adjusted(np.array([50_000, 30_000, 20_000]), reference, 90)
+    padded = np.pad(reference, ((0, 0), (0, 1), (0, 1)))
+    areas = _adjusted(np.array([50_000, 30_000, 20_000, 500]), padded, 90)
+    np.testing.assert_allclose(areas.adjusted, [*alone.adjusted, 500])
+    np.testing.assert_allclose(areas.low[:3], alone.low)
+    np.testing.assert_allclose(areas.high[:3], alone.high + 500)
+    assert np.isnan([areas.standard_error[3], areas.low[3], areas.high[3]]).all()
+
+
+def test_what_one_reference_image_predicts_widens_all_intervals():
+    """Its residual is zero, as if that image were right of all others."""
+    reference = np.pad(_world(np.random.default_rng(6), 40), ((0, 0), (0, 1), (0, 1)))
+    without = _adjusted(np.array([500, 300, 200, 0]), reference, 90)
+    reference[0, :, 3] = [0, 30, 0, 10]
+    reference[1, 3, 0] = 1  # the class is shown by two
+    areas = _adjusted(np.array([500, 300, 200, 100]), reference, 90)
+    assert areas.predicting.tolist() == [40, 40, 40, 1]
+    assert areas.showing.tolist() == [40, 40, 40, 2]
+    assert np.isnan([areas.standard_error[3], areas.low[3], areas.high[3]]).all()
+    np.testing.assert_allclose(areas.adjusted[1], without.adjusted[1] + 75, rtol=1e-3)
+    np.testing.assert_allclose(areas.low[1], without.low[1], rtol=1e-3)
+    np.testing.assert_allclose(areas.high[1], without.high[1] + 100, rtol=1e-3)
+    np.testing.assert_allclose(areas.high[2], without.high[2] + 100, rtol=1e-3)
+
+
+def test_a_class_that_one_reference_image_shows_has_no_interval():
+    """Nor has one that none shows: that there is none of it here is not known."""
+    reference = np.pad(_world(np.random.default_rng(6), 40), ((0, 0), (0, 2), (0, 2)))
+    reference[0, 3, 0] = 50
+    areas = _adjusted(np.array([500, 300, 200, 0, 0]), reference, 90)
+    assert np.isnan(areas.low).tolist() == [False, False, False, True, True]
+    assert areas.adjusted[3] > 0 == areas.adjusted[4]
 
 
 @pytest.mark.parametrize("size", [1, 7, 40])
