@@ -114,7 +114,7 @@ def _seen_alike(reference: Reference, config: Mapping[str, Any]) -> bool:
 
 def _lacking(bundle: Path, config: Mapping[str, Any] | None) -> str:
     """Why there is no reference; `config` is given where some were made otherwise."""
-    if not bundle.is_dir():
+    if not _is_folder(bundle):
         return f"the model {bundle} is not there any more"
     if config is not None:
         flags = [f"--{n.replace('_', '-')} {config[n]}" for n in _HOW if n in config]
@@ -125,10 +125,22 @@ def _lacking(bundle: Path, config: Mapping[str, Any] | None) -> str:
     )
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # nothing optional may stop a commit
+        return False
+
+
 def _sound_references(bundle: Path) -> tuple[list[Reference], list[str]]:
     """The references that can be read, and a line for each other one."""
-    references, problems = [], []
-    for path in record_paths(bundle):
+    references: list[Reference] = []
+    try:
+        paths = record_paths(bundle)
+    except UsageError as error:
+        return references, [str(error)]
+    problems = []
+    for path in paths:
         try:
             references.append(Reference.load(path))
         except UsageError as error:

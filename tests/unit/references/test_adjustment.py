@@ -247,3 +247,28 @@ def test_a_damaged_reference_is_told_and_passed_over(tmp_path: Path) -> None:
     found = _adjusted(tmp_path)
     assert found["classes"] is None
     assert len(found["warnings"]) == 1
+
+
+def test_a_folder_of_references_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "references").write_bytes(b"")
+    found = _adjusted(tmp_path)
+    assert found["classes"] is None
+    assert found["warnings"][0].startswith(f"{tmp_path}/references: no references can be read: ")
+
+
+def test_a_bundle_that_cannot_be_looked_at_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    found = _adjusted(tmp_path)
+    assert found["classes"] is None
+    assert found["warnings"][0].endswith("no references can be read: not yours")
+
+
+def test_a_reference_of_other_images_than_it_says_is_none(tmp_path: Path) -> None:
+    write_reference(tmp_path, _matrices(35), images=99)
+    assert "35 images found, the record says 99" in _adjusted(tmp_path)["reason"]
