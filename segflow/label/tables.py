@@ -61,10 +61,11 @@ _AREA_DIGITS = 100  # bits behind the point, of sums of areas
 
 @dataclass(frozen=True)
 class Labelled:
-    """One labelled image: its row of `images` and its rows of `areas`."""
+    """One labelled image: its row of `images`, its rows of `areas`, and whether it is a giant."""
 
     image: dict[str, Any]
     areas: list[dict[str, Any]]
+    by_rows: bool = False
 
 
 def labelled(
@@ -121,7 +122,7 @@ def labelled(
 
 
 def class_sums(rows: Sequence[Labelled]) -> dict[str, Any]:
-    """Pixels, area and images by class id; in all, pixels, squares, and images without an area.
+    """Pixels, area and images by class id; in all, pixels, squares, giants, images without an area.
 
     Areas are integers, 2**-100 square metres each: those add up alike in any order. `squares` are
     of the pixels and of the area of each image.
@@ -147,6 +148,7 @@ def class_sums(rows: Sequence[Labelled]) -> dict[str, Any]:
         "classes": classes,
         "pixels": sum(c["pixels"] for c in classes.values()),
         "squares": squares,
+        "by_rows": sum(row.by_rows for row in rows),
         "without_area": sum(row.image["ground_resolution"] is None for row in rows),
     }
 

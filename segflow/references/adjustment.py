@@ -29,6 +29,7 @@ def adjusted_for_labels(
     config: Mapping[str, Any],
     classes: Sequence[Mapping[str, Any]],
     images: Mapping[str, float | None],
+    by_rows: int = 0,
 ) -> dict[str, Any]:
     """Areas of labels, adjusted by the reference in the model's bundle that suits them best.
 
@@ -38,16 +39,24 @@ def adjusted_for_labels(
         config: How the images were labelled: `tta`, `windows`, `window_overlap`.
         classes: By id; of each its `id`, `name`, `pixels` mapped, and `area`, if there is one.
         images: The `effective_number` of those that were labelled, by `pixels` and by `area`.
+        by_rows: How many of them were giants, over which windows slid.
 
     Returns:
         What `adjusted` gives; without a reference that fits, why there is none.
     """
     references, warnings = _sound_references(bundle)
     own = [r for r in references if r.record["model_fingerprint"] == model_fingerprint]
-    alike = [r for r in own if _seen_alike(r, config)]
+    unfit = [_unfit(r, config) for r in own]
+    alike = [r for r, reason in zip(own, unfit, strict=True) if reason is None]
     if not alike:
-        return _none(_lacking(bundle, config if own else None), warnings)
-    found = adjusted(max(alike, key=_worth), classes, images)
+        return _none(_lacking(bundle, unfit), warnings)
+    best = max(alike, key=_worth)
+    found = adjusted(best, classes, images)
+    if by_rows and _is_stored(best) and _resize(best.record) != "tile":
+        warnings.append(
+            f"windows slid over {by_rows} giants, which the model saw otherwise than the "
+            "reference's images: it may err otherwise there"
+        )
     return {**found, "warnings": [*warnings, *found["warnings"]]}
 
 
@@ -104,21 +113,37 @@ def adjusted(
     }
 
 
-def _seen_alike(reference: Reference, config: Mapping[str, Any]) -> bool:
-    """Whether the model saw the reference's images as those that were labelled.
+def _unfit(reference: Reference, config: Mapping[str, Any]) -> str | None:
+    """Why the areas of labels cannot be adjusted by a reference of their model; None: they can."""
+    record, name = reference.record, reference.path.name
+    if any(record.get(key) not in (None, config.get(key)) for key in _HOW):
+        flags = [f"--{key.replace('_', '-')} {config[key]}" for key in _HOW if key in config]
+        return f"{name} was not made with {' '.join(flags)}: evaluate so"
+    # Windows at an image's own scale are what tiles are; all else was brought to another scale.
+    if _is_stored(reference) and config.get("windows") == "always" and _resize(record) != "tile":
+        return (
+            f"{name} is of stored examples ({_resize(record)}), while windows slid over all that "
+            "was labelled, at its own scale: evaluate images and masks with --windows always"
+        )
+    if record["data"].get("split") == "train" and record.get("trained_on") is None:
+        return f"{name} is of the split 'train', which models are trained on: evaluate another"
+    return None
 
-    Windows mean nothing to stored examples, which are of the model's size.
-    """
-    return all(reference.record.get(name) in (None, config.get(name)) for name in _HOW)
+
+def _is_stored(reference: Reference) -> bool:
+    return bool(reference.record["size"] == "stored")
 
 
-def _lacking(bundle: Path, config: Mapping[str, Any] | None) -> str:
-    """Why there is no reference; `config` is given where some were made otherwise."""
+def _resize(record: Mapping[str, Any]) -> str:
+    return str(record.get("resize"))
+
+
+def _lacking(bundle: Path, unfit: Sequence[str | None]) -> str:
+    """Why there is no reference; `unfit` says it of each that the model has."""
     if not _is_folder(bundle):
         return f"the model {bundle} is not there any more"
-    if config is not None:
-        flags = [f"--{n.replace('_', '-')} {config[n]}" for n in _HOW if n in config]
-        return f"no reference of {bundle} was made with {' '.join(flags)}: evaluate so"
+    if unfit:
+        return f"no reference of {bundle} fits: {'; '.join(filter(None, unfit[-_NAMED:]))}"
     return (
         f"{bundle} holds no reference: score the model with segflow evaluate on images that it was "
         "not trained on"
@@ -211,6 +236,11 @@ def _doubts(reference: Reference, found: AdjustedAreas, names: Sequence[str]) ->
         lines.append(
             "the dataset that the model was trained on is not at hand, so images of the reference "
             "may be among it: the model may look better than it is"
+        )
+    if reference.record["data"].get("split") == "val":
+        lines.append(
+            "the split val may have chosen the weights that were kept: the model may look better "
+            "than it is"
         )
     lines += _rare(found, names)
     if apart := _apart(found, names):

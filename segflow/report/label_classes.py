@@ -101,17 +101,20 @@ def effective_images(opened: Tables) -> dict[str, float | None]:
 
 
 def adjusted(
-    run: _Run, rows: Sequence[Mapping[str, Any]], images: Mapping[str, float | None]
+    runs: Sequence[_Run], rows: Sequence[Mapping[str, Any]], images: Mapping[str, float | None]
 ) -> Adjusted:
     """Adjusts the areas that hold now by what the newest model's bundle keeps by now.
 
     Args:
-        run: The newest run's record.
+        runs: The records of the newest model's runs, newest first.
         rows: As `classes` gives them.
         images: As `effective_images` gives them.
     """
-    model, config = run["model"], {"tta": "none", **run["config"]}  # older runs have none
-    found = adjusted_for_labels(Path(model["path"]), model["fingerprint"], config, rows, images)
+    model, config = runs[0]["model"], {"tta": "none", **runs[0]["config"]}  # older runs have none
+    by_rows = sum(run.get("images_by_rows", 0) for run in runs)
+    found = adjusted_for_labels(
+        Path(model["path"]), model["fingerprint"], config, rows, images, by_rows
+    )
     told = found["reason"], found["reference"], found["warnings"]
     if found["classes"] is None:
         return Adjusted(None, *told, None)

@@ -61,5 +61,5 @@ def test_a_run_is_called_as_its_folder_is(tmp_path):
     run = new_run(tmp_path, [row(1)])
     path = run.folder / "run.json"
     path.write_text(path.read_text().replace(run.name, "../../out"))
-    with pytest.raises(JobError, match="it calls itself the run '../../out'"):
+    with pytest.raises(JobError, match="it calls itself the run"):
         Run.load(run.folder)

@@ -202,7 +202,7 @@ def test_only_what_was_scored_as_it_labels_is_a_reference(tmp_path: Path) -> Non
     write_reference(tmp_path, _matrices(99), "r2", model_fingerprint="cd" * 32)
     write_reference(tmp_path, _matrices(99), "r3", windows="always")
     assert _adjusted(tmp_path)["reason"].endswith(
-        "made with --tta none --windows auto: evaluate so"
+        "r3.json was not made with --tta none --windows auto: evaluate so"
     )
     assert _adjusted(tmp_path, "flip")["reference"]["path"].endswith("r1.json")
     write_reference(tmp_path, _matrices(9), "r4", windows="auto")
@@ -272,3 +272,43 @@ def test_a_bundle_that_cannot_be_looked_at_is_told(
 def test_a_reference_of_other_images_than_it_says_is_none(tmp_path: Path) -> None:
     write_reference(tmp_path, _matrices(35), images=99)
     assert "35 images found, the record says 99" in _adjusted(tmp_path)["reason"]
+
+
+@pytest.mark.parametrize(
+    ("resize", "windows", "fits"),
+    [
+        ("stretch", "auto", True),
+        ("letterbox", "never", True),
+        ("crop", "auto", True),
+        ("tile", "auto", True),
+        ("tile", "always", True),
+        ("stretch", "always", False),
+        ("letterbox", "always", False),
+        ("crop", "always", False),
+    ],
+)
+def test_stored_examples_are_a_reference_of_what_was_seen_at_their_scale(
+    tmp_path: Path, resize: str, windows: str, fits: bool
+) -> None:
+    write_reference(tmp_path, _matrices(35), resize=resize, **_TEST)
+    config = {"tta": "none", "windows": windows, "window_overlap": 0.25}
+    images = {"pixels": 400, "area": None}
+    found = adjusted_for_labels(tmp_path, MODEL, config, _classes(), images)
+    assert (found["classes"] is not None) == fits
+    assert fits or f"r1.json is of stored examples ({resize})" in found["reason"]
+
+
+def test_giants_that_stored_examples_do_not_stand_for_are_warned_of(tmp_path: Path) -> None:
+    write_reference(tmp_path, _matrices(35), resize="stretch", **_TEST)
+    config = {"tta": "none", "windows": "auto"}
+    images = {"pixels": 400, "area": None}
+    found = adjusted_for_labels(tmp_path, MODEL, config, _classes(), images, by_rows=2)
+    assert found["warnings"][0].startswith("windows slid over 2 giants")
+
+
+def test_a_split_that_the_model_knows_is_warned_of_or_refused(tmp_path: Path) -> None:
+    write_reference(tmp_path, _matrices(35), **_STORED)
+    assert any("val may have chosen the weights" in w for w in _adjusted(tmp_path)["warnings"])
+    train = {"dataset": "/data", "split": "train"}
+    write_reference(tmp_path / "b", _matrices(35), size="stored", data=train, trained_on=None)
+    assert "of the split 'train', which models are" in _adjusted(tmp_path / "b")["reason"]
