@@ -168,6 +168,16 @@ class Dataset:
         check_file(self.folder / file, listed[file].bytes, listed[file].sha256)
 
 
+def recorded_places(path: str | Path, near: Path) -> list[Path]:
+    """Where the folder may lie that a bundle names: its dataset, or a bundle it was made of.
+
+    Args:
+        path: As recorded; a relative one began where the program ran, mostly beside `near`.
+        near: The bundle's own folder, which may have moved along.
+    """
+    return [Path(path), near.absolute().parent / path]
+
+
 def check_file(path: Path, size: int, sha256: str) -> None:
     """Raises `UsageError` unless the file has that size in bytes and that SHA-256."""
     if not path.is_file():

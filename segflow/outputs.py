@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from segflow import storage
@@ -116,12 +116,23 @@ def _read(path: Path, kind: Kind) -> dict[str, Any]:
     if missing:
         raise UsageError(f"{path}: no {missing[0]!r} in it; restore it or make it anew")
     storage.require_inside(path, _listed(record, kind))
-    if kind is LABELS and record["run"] != path.stem:
-        raise UsageError(
-            f"{path}: it calls itself the run {record['run']!r}, expected {path.stem!r}; restore "
-            "it or make it anew"
-        )
+    _require_run_name(path, record, kind)
     return dict(record)
+
+
+def _require_run_name(path: Path, record: Mapping[str, Any], kind: Kind) -> None:
+    """Files are looked for, and written, under the name of a run."""
+    run, name = record.get("run"), path.stem if kind is LABELS else "the name of a file"
+    if kind is LABELS:
+        sound = run == name
+    else:
+        is_name = isinstance(run, str) and run not in ("", "..") and PurePath(run).name == run
+        sound = run is None or is_name
+    if not sound:
+        raise UsageError(
+            f"{path}: it calls itself the run {run!r}, expected {name!r}; restore it or make it "
+            "anew"
+        )
 
 
 def _listed(record: dict[str, Any], kind: Kind) -> list[dict[str, Any]]:

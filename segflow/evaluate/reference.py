@@ -15,11 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segflow import storage
-from segflow.dataset import Dataset
+from segflow import outputs, storage
+from segflow.dataset import Dataset, recorded_places
 from segflow.errors import UsageError
 from segflow.jobs.plan import ROWS_AT_ONCE, connect
 from segflow.references import stored
+from segflow.references.stored import Reference
 from segflow.train.bundle import Bundle
 
 _COLUMNS = ["image_sha256", "confusion_matrix"]
@@ -51,31 +52,50 @@ class _Sums:
 def keep(evaluation: Path, bundle: Bundle) -> str:
     """Stores an evaluation's counts in the bundle, unless they are there already.
 
+    What was kept when the model's datasets were not at hand is written anew once they are.
+
     A bundle that cannot be written to stays as it is: the evaluation is none the worse for it.
 
     Args:
-        evaluation: A committed one, of this bundle.
-        bundle: The model that was scored.
+        evaluation: A committed one.
+        bundle: Where the model lay that was scored.
 
     Returns:
         One line that says what became of it.
+
+    Raises:
+        UsageError: The evaluation's record is not sound.
     """
-    metrics = storage.read_json(evaluation / "metrics.json")
+    (metrics,) = outputs.read_records(evaluation, outputs.EVALUATION)
+    if metrics["model"]["fingerprint"] != bundle.fingerprint:
+        return (
+            f"warning: {bundle.folder} is by now another model than the one that was scored, so "
+            "segflow label cannot adjust areas by this evaluation"
+        )
     path = stored.record_path(bundle.folder, metrics["run"])
-    if path.is_file():
+    kept, training = _kept(path), _training_parts(bundle, metrics["data"].get("dataset"))
+    if kept is not None and (kept.get("trained_on") is not None or training is None):
         return f"reference: {path}, for segflow label to adjust areas by"
+    if training is None and metrics["data"].get("split") == "train":
+        return (
+            "reference: none, as models are trained on the split 'train', and the dataset that "
+            "this one was trained on is not at hand; areas cannot be adjusted by these"
+        )
     files = [file for file in metrics["files"] if file["path"].startswith("images/")]
     parts = [evaluation / file["path"] for file in files if file["rows"]]
     if parts and "image_sha256" not in pq.read_schema(parts[0]).names:
         return "reference: none, as this evaluation is of an older segflow; evaluate anew"
-    training = _training_parts(bundle, metrics["data"].get("dataset"))
     with storage.scratch_folder() as scratch:
         table = scratch / "reference.parquet"
         sums = _count(parts, training or (), bundle.label_map.num_classes, table)
-        if not sums.images:
-            what = "was trained on every image" if sums.trained_on else "saw no pixel that counts"
-            return f"reference: none, as the model {what}; areas cannot be adjusted by these"
         try:
+            if not sums.images:
+                if kept is not None:  # from when nobody knew
+                    path.unlink()
+                what = (
+                    "was trained on every image" if sums.trained_on else "saw no pixel that counts"
+                )
+                return f"reference: none, as the model {what}; areas cannot be adjusted by these"
             record = _record(metrics, evaluation, bundle, sums, training is not None)
             stored.put(path, table, record)
         except OSError as error:
@@ -86,13 +106,21 @@ def keep(evaluation: Path, bundle: Bundle) -> str:
     return f"reference: {path}, {sums.images} images for segflow label to adjust areas by"
 
 
+def _kept(path: Path) -> Mapping[str, Any] | None:
+    """The record of a reference; None if there is none, or not a whole one."""
+    try:
+        return Reference.load(path).record
+    except UsageError:
+        return None
+
+
 def _record(
     metrics: Mapping[str, Any], evaluation: Path, bundle: Bundle, sums: _Sums, known: bool
 ) -> dict[str, Any]:
     config = metrics["config"]
     raw = config.get("dataset") is None
     return {
-        "model_fingerprint": bundle.fingerprint,
+        "model_fingerprint": metrics["model"]["fingerprint"],
         "run": metrics["run"],
         "started": metrics["started"],
         "evaluation": storage.absolute(evaluation),
@@ -177,7 +205,7 @@ def _training_parts(bundle: Bundle, scored: str | None) -> list[Path] | None:
             if one.fingerprint not in seen:
                 seen.add(one.fingerprint)
                 waiting += _made_of(one)
-                parts += [] if one.is_ensemble else _index_of(one.record.get("dataset"), scored)
+                parts += [] if one.is_ensemble else _index_of(one, scored)
     except UsageError:
         return None
     return parts
@@ -191,27 +219,39 @@ def _made_of(bundle: Bundle) -> list[Bundle]:
     """
     origin = (bundle.record.get("training") or {}).get("origin")
     named = bundle.record["members"] if bundle.is_ensemble else [origin] if origin else []
-    found = [Bundle.load(entry["path"]) for entry in named]
-    for entry, one in zip(named, found, strict=True):
-        if one.fingerprint != entry["fingerprint"]:
-            raise UsageError(f"model {one.folder}: another one by now")
-    return found
+    return [_bundle_of(entry, bundle.folder) for entry in named]
 
 
-def _index_of(recorded: Mapping[str, str] | None, scored: str | None) -> list[Path]:
+def _bundle_of(recorded: Mapping[str, str], near: Path) -> Bundle:
+    for place in recorded_places(recorded["path"], near):
+        try:
+            found = Bundle.load(place)
+        except UsageError:
+            continue
+        if found.fingerprint == recorded["fingerprint"]:
+            return found
+    raise UsageError(f"model {recorded['path']}: not there, or another one by now")
+
+
+def _index_of(bundle: Bundle, scored: str | None) -> list[Path]:
     """The index of the dataset that a bundle names.
 
     Raises:
         UsageError: It names none, or one that lies neither there nor where the scored one does.
     """
-    for folder in filter(None, (recorded["path"], scored)) if recorded else ():
+    missing = UsageError("the dataset that the model was trained on is not at hand")
+    recorded = bundle.record.get("dataset")
+    if not recorded:
+        raise missing
+    places = recorded_places(recorded["path"], bundle.folder)
+    for folder in [*places, *([Path(scored)] if scored else ())]:
         try:
             dataset = Dataset.load(folder)
         except UsageError:
             continue
         files = [file["path"] for file in dataset.record.get("files", ())]
         parts = [dataset.folder / path for path in files if path.startswith("index/")]
-        same = recorded is not None and dataset.fingerprint == recorded["fingerprint"]
+        same = dataset.fingerprint == recorded["fingerprint"]
         if same and parts and all(part.is_file() for part in parts):
             return parts
-    raise UsageError("the dataset that the model was trained on is not at hand")
+    raise missing

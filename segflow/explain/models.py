@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from segflow.dataset import RECORD_NAME, Dataset
+from segflow.dataset import RECORD_NAME, Dataset, recorded_places
 from segflow.errors import UsageError
 from segflow.explain.sources import CHANGED, MISSING, SAME
 from segflow.train import bundle as bundles
@@ -81,7 +81,7 @@ def _found(
 ) -> dict[str, Any]:
     about = {"path": path, "fingerprint": fingerprint}
     state, problem = MISSING, "no such folder"
-    for place in _places(path, near):
+    for place in [Path(path)] if near is None else recorded_places(path, near):
         if not place.exists():
             continue
         try:
@@ -93,12 +93,6 @@ def _found(
             return {**about, "state": SAME, **describe(folder)}
         state, problem = CHANGED, f"another one lies there, {folder.fingerprint}"
     return {**about, "state": state, "problem": problem}
-
-
-def _places(path: str, near: Path | None) -> list[Path]:
-    """Where it may lie: a relative path began where the program ran, mostly beside `near`."""
-    beside = [] if near is None else [near.absolute().parent / path]
-    return [Path(path), *beside]
 
 
 def _address(recorded: Mapping[str, Any]) -> tuple[str, str]:

@@ -141,8 +141,17 @@ class Run:
 
     @classmethod
     def load(cls, folder: Path) -> "Run":
-        """Reads `run.json`; the output is the folder it now lies in, not where it was made."""
+        """Reads `run.json`; the output is the folder it now lies in, not where it was made.
+
+        Raises:
+            JobError: It is another run's than the folder's name says.
+        """
         data = storage.read_json(folder / "run.json")
+        if data["name"] != folder.name:
+            raise JobError(
+                f"{folder / 'run.json'}: it calls itself the run {data['name']!r}; restore it, or "
+                "remove the folder"
+            )
         return cls(**{**data, "output": str(folder.parent.parent)})
 
 

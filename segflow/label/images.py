@@ -1,5 +1,6 @@
 """From rows of a plan to rows of the tables: read, segmented, stored; whole or by rows."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,8 @@ class Labeller:
         prediction = self.predictor.slide(EachRowOnce(image), image.size, row["image_uri"], take)
         require_unchanged(row, "image")  # nor while it was read
         side, counts = image.ground_resolution, None if regions is None else regions.counts
-        return self._labelled(row, image.sha256, side, writer.finish(), prediction, counts)
+        found = self._labelled(row, image.sha256, side, writer.finish(), prediction, counts)
+        return dataclasses.replace(found, by_rows=True)
 
     def _labelled(
         self,

@@ -28,6 +28,7 @@ from segflow.label.tables import (
     Labelled,
     class_sums,
     class_totals,
+    effective_images,
 )
 from segflow.label.windows import Windows
 from segflow.label_map import LabelMap
@@ -91,6 +92,7 @@ class LabelJob(Job):
         model = Path(self.config.model).absolute()
         pixels = totals.sums.get("pixels", 0)
         classes = class_totals(self.label_map, totals.sums)
+        effective, by_rows = effective_images(totals.sums), totals.sums.get("by_rows", 0)
         return {
             "format_version": self.format_version,
             "run": run.name,
@@ -104,11 +106,13 @@ class LabelJob(Job):
             "images": self.config.images,
             "inputs": totals.inputs(),
             "pixels": pixels,
+            "images_by_rows": by_rows,
             "images_without_area": totals.sums.get("without_area", 0),
+            "effective_images": effective,
             "classes": classes,
             "certainty": certainty.means(totals.sums.get("certainty", {}), pixels),
             "adjusted_areas": adjusted_for_labels(
-                model, self.model_fingerprint, run.config, classes, totals.accepted
+                model, self.model_fingerprint, run.config, classes, effective, by_rows
             ),
             "gone": run.notes["gone"],
             "config": run.config,

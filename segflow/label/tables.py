@@ -14,6 +14,7 @@ from segflow.label import certainty
 from segflow.label.fields import field
 from segflow.label.prediction import Prediction
 from segflow.label_map import LabelMap
+from segflow.scores.areas import effective_number
 
 _IMAGE_URI = "address of the image, as listed; of one in a pack, the pack's and its name there"
 
@@ -60,10 +61,11 @@ _AREA_DIGITS = 100  # bits behind the point, of sums of areas
 
 @dataclass(frozen=True)
 class Labelled:
-    """One labelled image: its row of `images` and its rows of `areas`."""
+    """One labelled image: its row of `images`, its rows of `areas`, and whether it is a giant."""
 
     image: dict[str, Any]
     areas: list[dict[str, Any]]
+    by_rows: bool = False
 
 
 def labelled(
@@ -120,21 +122,33 @@ def labelled(
 
 
 def class_sums(rows: Sequence[Labelled]) -> dict[str, Any]:
-    """Pixels, area and images by class id; pixels and images without an area in all.
+    """Pixels, area and images by class id; in all, pixels, squares, giants, images without an area.
 
-    Areas are integers, 2**-100 square metres each: those add up alike in any order.
+    Areas are integers, 2**-100 square metres each: those add up alike in any order. `squares` are
+    of the pixels and of the area of each image.
     """
     classes: dict[str, dict[str, int]] = {}
+    squares = {"pixels": 0, "area": 0}
     for row in rows:
+        whole = {"pixels": 0, "area": 0}
         for area in row.areas:
             none = {"pixels": 0, "area": 0, "images": 0}
             entry = classes.setdefault(str(area["class_id"]), none)
-            entry["pixels"] += area["pixels"]
-            entry["area"] += int(math.ldexp(area["area"] or 0, _AREA_DIGITS))
+            of_area = {
+                "pixels": area["pixels"],
+                "area": int(math.ldexp(area["area"] or 0, _AREA_DIGITS)),
+            }
+            for name, value in of_area.items():
+                entry[name] += value
+                whole[name] += value
             entry["images"] += 1
+        for name, value in whole.items():
+            squares[name] += value**2
     return {
         "classes": classes,
         "pixels": sum(c["pixels"] for c in classes.values()),
+        "squares": squares,
+        "by_rows": sum(row.by_rows for row in rows),
         "without_area": sum(row.image["ground_resolution"] is None for row in rows),
     }
 
@@ -144,8 +158,7 @@ def class_totals(label_map: LabelMap, sums: Mapping[str, Any]) -> list[dict[str,
 
     `area`, in square metres, is None unless every image has one.
     """
-    pixels = sums.get("pixels", 0)
-    has_area = pixels and not sums["without_area"]
+    pixels, has_area = sums.get("pixels", 0), _has_area(sums)
     classes = []
     for c in label_map.classes:
         found = sums.get("classes", {}).get(str(c.id), {"pixels": 0, "area": 0, "images": 0})
@@ -159,6 +172,23 @@ def class_totals(label_map: LabelMap, sums: Mapping[str, Any]) -> list[dict[str,
         }
         classes.append(totals)
     return classes
+
+
+def effective_images(sums: Mapping[str, Any]) -> dict[str, float | None]:
+    """How many images of one size vary as much as those of all shards: by `pixels` and `area`.
+
+    `area` is None unless every image has one.
+    """
+    squares = sums.get("squares", {"pixels": 0, "area": 0})
+    area = sum(found["area"] for found in sums.get("classes", {}).values())
+    return {
+        "pixels": effective_number(sums.get("pixels", 0), squares["pixels"]),
+        "area": effective_number(area, squares["area"]) if _has_area(sums) else None,
+    }
+
+
+def _has_area(sums: Mapping[str, Any]) -> bool:
+    return bool(sums.get("pixels")) and not sums["without_area"]
 
 
 def _or_none(value: float) -> float | None:

@@ -65,10 +65,9 @@ class Reference:
             record = storage.read_json(path)
             if record["format_version"] != FORMAT_VERSION:
                 raise ValueError(f"format version {record['format_version']}")
-            missing = _KEYS - record.keys()
-            if missing or int(record["images"]) < 1:
-                raise ValueError(f"no {' or '.join(sorted(missing or {'images'}))}")
-            record["data"].get("split")  # it is a mapping
+            if missing := _KEYS - record.keys():
+                raise ValueError(f"no {' or '.join(sorted(missing))}")
+            _require_types(record)
             table = record["table"]
             size, sha256 = int(table["bytes"]), str(table["sha256"])
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -77,13 +76,17 @@ class Reference:
                 "it and evaluate again"
             ) from error
         # By its name, not by one that the record might give.
-        check_file(path.with_suffix(".parquet"), size, sha256)
+        try:
+            check_file(path.with_suffix(".parquet"), size, sha256)
+        except OSError as error:
+            raise UsageError(f"{path}: its table cannot be read: {error}") from error
         return cls(path, record)
 
     @property
     def images(self) -> int:
         """How many images with a pixel that counts there are."""
-        return int(self.record["images"])
+        images: int = self.record["images"]
+        return images
 
     @property
     def sha256(self) -> str:
@@ -100,18 +103,23 @@ class Reference:
             int64 [k, n, n]: pixels by truth (rows) and prediction (columns).
 
         Raises:
-            UsageError: The table is not one of counts of these classes.
+            UsageError: The table is not one of counts of these classes, or, once all are given,
+                of as many images as the record says.
         """
-        block, count = _empty(classes), 0
+        block, count, images = _empty(classes), 0, 0
         for _, cells in itertools.groupby(self._rows(classes), itemgetter(0)):
             for _, truth, prediction, pixels in cells:
                 block[count, truth, prediction] = pixels
-            count += 1
+            count, images = count + 1, images + 1
             if count == IMAGES_AT_ONCE:
                 yield block
                 block, count = _empty(classes), 0
         if count:
             yield block[:count]
+        if images != self.images:
+            raise UsageError(
+                f"{self.path}: {images} images found, the record says {self.images}; evaluate again"
+            )
 
     def _rows(self, classes: int) -> Iterator[tuple[str, int, int, int]]:
         path = self.path.with_suffix(".parquet")
@@ -133,9 +141,16 @@ def record_path(bundle: Path, run: str) -> Path:
 
 
 def record_paths(bundle: Path) -> list[Path]:
-    """The records of all references of a bundle, oldest first."""
+    """The records of all references of a bundle, oldest first.
+
+    Raises:
+        UsageError: What lies there is no folder, or cannot be read.
+    """
     folder = bundle / FOLDER
-    return [folder / name for name in storage.names_in(folder) if name.endswith(".json")]
+    try:
+        return [folder / name for name in storage.names_in(folder) if name.endswith(".json")]
+    except OSError as error:
+        raise UsageError(f"{folder}: no references can be read: {error}") from error
 
 
 def put(path: Path, table: Path, record: Mapping[str, Any]) -> None:
@@ -161,6 +176,20 @@ def put(path: Path, table: Path, record: Mapping[str, Any]) -> None:
         path, storage.to_json({"format_version": FORMAT_VERSION, **record, "table": described})
     )
     storage.remove_scraps(path.parent)  # of writers that were killed
+
+
+def _require_types(record: Mapping[str, Any]) -> None:
+    """Raises `ValueError` where what is counted, compared or shown later is something else."""
+    for name in ("images", "pixels"):
+        if type(record[name]) is not int or record[name] < 1:
+            raise ValueError(f"{name} is {record[name]!r}")
+    if type(record.get("trained_on")) not in (int, type(None)):
+        raise ValueError(f"trained_on is {record['trained_on']!r}")
+    for name in ("model_fingerprint", "started", "size", "tta"):
+        if not isinstance(record[name], str):
+            raise ValueError(f"{name} is {record[name]!r}")
+    if not isinstance(record["data"], dict):
+        raise ValueError(f"data is {record['data']!r}")
 
 
 def _empty(classes: int) -> NDArray[np.int64]:

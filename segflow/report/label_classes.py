@@ -14,6 +14,7 @@ from segflow.references.adjustment import adjusted_for_labels
 from segflow.report import plots
 from segflow.report.sections import Cell, Swatch, grid, swatches
 from segflow.report.tables import Tables
+from segflow.scores.areas import effective_number
 
 _PLOTTED = 25  # classes in the chart: those with most pixels
 _SPREAD = 40  # classes in the table of tenths, likewise
@@ -86,16 +87,34 @@ def classes(opened: Tables, label_map: LabelMap) -> list[dict[str, Any]]:
     return rows
 
 
-def adjusted(run: _Run, rows: Sequence[Mapping[str, Any]], images: int) -> Adjusted:
+def effective_images(opened: Tables) -> dict[str, float | None]:
+    """How many images of one size vary as much as those of now: by `pixels` and by `area`."""
+    (found,) = opened.rows(
+        "SELECT sum(pixels) AS pixels, sum(pixels ** 2) AS pixels_squared, sum(area) AS area, "
+        "sum(area ** 2) AS area_squared FROM (SELECT sum(pixels)::DOUBLE AS pixels, "
+        "sum(area)::DOUBLE AS area FROM current_areas GROUP BY image_uri)"
+    )
+    return {
+        name: effective_number(found[name] or 0, found[f"{name}_squared"] or 0)
+        for name in ("pixels", "area")
+    }
+
+
+def adjusted(
+    runs: Sequence[_Run], rows: Sequence[Mapping[str, Any]], images: Mapping[str, float | None]
+) -> Adjusted:
     """Adjusts the areas that hold now by what the newest model's bundle keeps by now.
 
     Args:
-        run: The newest run's record.
+        runs: The records of the newest model's runs, newest first.
         rows: As `classes` gives them.
-        images: How many images they are of.
+        images: As `effective_images` gives them.
     """
-    model, config = run["model"], {"tta": "none", **run["config"]}  # older runs have none
-    found = adjusted_for_labels(Path(model["path"]), model["fingerprint"], config, rows, images)
+    model, config = runs[0]["model"], {"tta": "none", **runs[0]["config"]}  # older runs have none
+    by_rows = sum(run.get("images_by_rows", 0) for run in runs)
+    found = adjusted_for_labels(
+        Path(model["path"]), model["fingerprint"], config, rows, images, by_rows
+    )
     told = found["reason"], found["reference"], found["warnings"]
     if found["classes"] is None:
         return Adjusted(None, *told, None)

@@ -68,7 +68,7 @@ def page(folder: Path) -> str:
             counts=counts,
             classes=classes,
             pixels=sum(row["pixels"] for row in classes),
-            adjusted=label_classes.adjusted(runs[0], classes, counts["images"]),
+            adjusted=label_classes.adjusted(ours, classes, label_classes.effective_images(opened)),
             tenths=label_classes.tenths(opened, classes),
             change=label_classes.change(runs, classes),
             throughput=label_classes.throughput,

@@ -27,23 +27,28 @@ from scipy import special
 from segflow.scores.confusion import ratio
 
 LEVEL = 0.95
+_UNKNOWN = 0.01  # share of the map above which what was never predicted leaves all unknown
+_LEAST = 2  # reference images, or nothing is known of how they differ
 
 Batches = Callable[[], Iterable[NDArray[np.int64]]]
 """Gives the reference images' confusion matrices, some at a time, as often as it is called."""
 
 
 class NeverPredictedError(ValueError):
-    """Classes that are mapped, but never predicted in the reference: nothing is known of them.
+    """Too much is mapped as classes that are never predicted in the reference.
 
     Attributes:
         classes: Their ids.
+        share: Of the map.
     """
 
-    def __init__(self, classes: Sequence[int]) -> None:
+    def __init__(self, classes: Sequence[int], share: float) -> None:
         super().__init__(
-            f"classes {list(classes)} are mapped, but never predicted in the reference"
+            f"classes {list(classes)} are mapped ({share:.2%}), but never predicted in the "
+            "reference"
         )
         self.classes = classes
+        self.share = share
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,11 @@ class AdjustedAreas:
         mapped: As counted.
         adjusted: For the model's errors; adds up to what is mapped.
         standard_error: Of `adjusted`; NaN where it cannot be told.
-        low: Lower end of the 95 % interval, 0 or more.
-        high: Upper end, no more than the whole.
+        low: Lower end of the 95 % interval, 0 or more; NaN likewise.
+        high: Upper end, no more than the whole; NaN likewise.
         reference: Share of the reference pixels that the model gives each class.
+        predicting: Reference images in which the model predicts a class, int64 [n].
+        showing: Reference images that truly show a class, int64 [n].
     """
 
     mapped: NDArray[np.float64]
@@ -65,46 +72,74 @@ class AdjustedAreas:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     reference: NDArray[np.float64]
+    predicting: NDArray[np.int64]
+    showing: NDArray[np.int64]
 
 
-def adjusted_areas(mapped: NDArray[Any], batches: Batches, images: int) -> AdjustedAreas:
+def effective_number(total: float, squares: float) -> float:
+    """How many units of one size vary in all as much as those of unequal sizes do (Kish 1965).
+
+    Args:
+        total: The sum of their sizes.
+        squares: The sum of the squares of their sizes.
+
+    Returns:
+        The number itself if all are of one size, 1 if one is all there is, 0 if there is nothing.
+    """
+    return total**2 / squares if squares else 0.0
+
+
+def adjusted_areas(mapped: NDArray[Any], batches: Batches, images: float) -> AdjustedAreas:
     """Areas adjusted by the confusion matrices of reference images, with images as units.
 
     The estimator is a ratio of sums over images; its variance is that of its linearisation, as of
     any such ratio in a sample of clusters (Cochran 1977, Sampling Techniques, section 6.4; Särndal,
     Swensson and Wretman 1992, section 5.5). The mapped images are themselves a sample of what the
-    reference images stand for, and their errors depart from the expected; that adds the same
-    variance over their number. Intervals are of Student's t with one degree of freedom less than
-    reference images.
+    reference images stand for, and their errors depart from the expected. An image's share of wrong
+    pixels is taken to vary alike whatever its size, so that adds the same variance times the
+    effective number of reference images over that of mapped ones; of images of one size, the same
+    over their number. Intervals are of Student's t with one degree of freedom less than reference
+    images.
+
+    Of what is mapped as a class that fewer than two reference images predict, nothing is known
+    beyond its extent W_i, and the residuals cannot say so. It counts as that one image has it, or
+    as mapped, and every interval is widened by all that it could be instead: where it counts for a
+    class with the share a, that class may have less by W_i a, and more by W_i (1 - a). A class has
+    no interval itself if it is such a one, or if fewer than two reference images truly show it.
 
     Args:
         mapped: What is mapped as each class, in pixels or any unit of area, [n].
         batches: Confusion matrices of the reference images, int64 [k, n, n] in pixels, rows truth,
             columns prediction; called twice: for the sums, and for the departures from them.
-        images: How many images are mapped.
+        images: How many images are mapped; of unequal sizes, their `effective_number`.
 
     Raises:
         ValueError: Shapes do not fit.
-        NeverPredictedError: A class that is mapped is never predicted in the reference images.
+        NeverPredictedError: More than a hundredth of the map has classes that are never predicted
+            in the reference images.
     """
-    total, count = _sum(batches, len(mapped))
-    known = _known(mapped, total)
+    sums = _Sums.of(batches, len(mapped))
+    total, count = sums.cells, sums.images
+    _require_known(mapped, total, _UNKNOWN)
     weights, shares = _shares(mapped), _shares_of_truth(total)  # shares: [n (mapped), n (true)]
     predicted = total.sum(0)
-    scale = np.divide(weights * count, predicted, out=np.zeros_like(weights), where=known)
+    scale = np.divide(weights * count, predicted, out=np.zeros_like(weights), where=predicted > 0)
     squares = np.zeros(len(mapped))
     for confusion in batches():
         # Of image k and class j: sum over i of W_i / mean_i * (c_kij - r_ij c_ki).
         mapped_as = confusion.sum(1) * scale  # [k, n]: of the pixels of image k mapped as i
         residuals = np.einsum("i,kji->kj", scale, confusion) - mapped_as @ shares
         squares += (residuals**2).sum(0)
-    if count < 2:
-        error = np.full(len(mapped), math.nan)
-    else:
-        # Not `np.var`: that the residuals' mean is zero holds by construction.
-        error = np.sqrt(squares / (count - 1) * (1 / count + 1 / max(1, images)))
-    quantile = special.stdtrit(count - 1, (1 + LEVEL) / 2)  # NaN for none to spare
-    return _areas(mapped, weights @ shares, error, quantile, _shares(predicted))
+    reference = effective_number(float(total.sum()), sums.squares)
+    # Not `np.var`: that the residuals' mean is zero holds by construction.
+    error = np.sqrt(squares / max(1, count - 1) / count * (1 + reference / max(1, images)))
+    loose = (weights > 0) & (sums.predicting < _LEAST)
+    error[loose | (sums.showing < _LEAST)] = math.nan
+    margin = special.stdtrit(max(1, count - 1), (1 + LEVEL) / 2) * error
+    less = np.where(loose, weights, 0) @ shares
+    ends = (margin + less, margin + weights[loose].sum() - less)
+    counts = (_shares(predicted), sums.predicting, sums.showing)
+    return _areas(mapped, weights @ shares, error, ends, counts)
 
 
 def adjusted_areas_of_pixels(
@@ -122,35 +157,59 @@ def adjusted_areas_of_pixels(
         ValueError: Shapes do not fit.
         NeverPredictedError: As of `adjusted_areas`.
     """
-    _known(mapped, confusion)
+    _require_known(mapped, confusion, 0)
     weights, shares = _shares(mapped), _shares_of_truth(confusion)
     drawn = confusion.sum(0)  # by mapped class
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = shares * (1 - shares) / (drawn - 1)[:, np.newaxis]
     variance = (weights**2) @ np.where(weights[:, np.newaxis] > 0, parts, 0.0)
     error = np.sqrt(variance)
-    return _areas(mapped, weights @ shares, error, 1.96, _shares(drawn))  # as the paper has it
+    margin = 1.96 * error  # as the paper has it
+    counts = (_shares(drawn), drawn, confusion.sum(1))
+    return _areas(mapped, weights @ shares, error, (margin, margin), counts)
 
 
-def _sum(batches: Batches, classes: int) -> tuple[NDArray[np.int64], int]:
-    """The sum of all matrices, int64 [n, n], and how many there are."""
-    total, count = np.zeros((classes, classes), np.int64), 0
-    for confusion in batches():
-        if confusion.shape[1:] != total.shape:
-            raise ValueError(f"{classes} areas for matrices of {_text(confusion.shape[1:])}")
-        total += confusion.sum(0)
-        count += len(confusion)
-    return total, count
+@dataclass(frozen=True)
+class _Sums:
+    """Over the reference images.
+
+    Attributes:
+        cells: The sum of their matrices, int64 [n, n].
+        images: How many there are.
+        squares: The sum of the squares of their pixels.
+        predicting: Images by predicted class, int64 [n].
+        showing: Images by true class, int64 [n].
+    """
+
+    cells: NDArray[np.int64]
+    images: int
+    squares: float
+    predicting: NDArray[np.int64]
+    showing: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, batches: Batches, classes: int) -> "_Sums":
+        cells, images, squares = np.zeros((classes, classes), np.int64), 0, 0.0
+        predicting, showing = np.zeros((2, classes), np.int64)
+        for confusion in batches():
+            if confusion.shape[1:] != cells.shape:
+                raise ValueError(f"{classes} areas for matrices of {_text(confusion.shape[1:])}")
+            cells += confusion.sum(0)
+            images += len(confusion)
+            predicting += (confusion.sum(1) > 0).sum(0)
+            showing += (confusion.sum(2) > 0).sum(0)
+            squares += float((confusion.sum((1, 2)).astype(np.float64) ** 2).sum())
+        return cls(cells, images, squares, predicting, showing)
 
 
-def _known(mapped: NDArray[Any], confusion: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which classes were predicted in the reference images."""
+def _require_known(mapped: NDArray[Any], confusion: NDArray[np.int64], limit: float) -> None:
+    """Refuses a map of which more than `limit` has classes that were never predicted."""
     if confusion.shape != (len(mapped), len(mapped)):
         raise ValueError(f"{len(mapped)} areas for a matrix of {_text(confusion.shape)}")
-    known: NDArray[np.bool_] = confusion.sum(0) > 0
-    if unknown := np.flatnonzero((mapped > 0) & ~known).tolist():
-        raise NeverPredictedError(unknown)
-    return known
+    unknown = (mapped > 0) & (confusion.sum(0) == 0)
+    share = float(_shares(mapped)[unknown].sum())
+    if share > limit:
+        raise NeverPredictedError(np.flatnonzero(unknown).tolist(), share)
 
 
 def _text(shape: Sequence[int]) -> str:
@@ -163,24 +222,39 @@ def _shares(parts: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _shares_of_truth(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Of what is mapped as i, the share that is truly j: float64 [n (mapped), n (true)]."""
-    return np.nan_to_num(ratio(confusion, confusion.sum(0)).T)
+    """Of what is mapped as i, the share that is truly j: float64 [n (mapped), n (true)].
+
+    What was never predicted is taken as mapped.
+    """
+    shares = np.nan_to_num(ratio(confusion, confusion.sum(0)).T)
+    never = confusion.sum(0) == 0
+    shares[never, never] = 1
+    return shares
 
 
 def _areas(
     mapped: NDArray[Any],
     shares: NDArray[np.float64],
     error: NDArray[np.float64],
-    quantile: float,
-    reference: NDArray[np.float64],
+    margins: tuple[NDArray[np.float64], NDArray[np.float64]],
+    reference: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]],
 ) -> AdjustedAreas:
+    """All in the unit of `mapped`.
+
+    Args:
+        mapped: As given.
+        shares: Adjusted.
+        error: Of `shares`.
+        margins: How far the interval reaches below and above them.
+        reference: The last three of `AdjustedAreas`.
+    """
     whole = float(mapped.sum())
-    low, high = shares - quantile * error, shares + quantile * error
+    below, above = margins
     return AdjustedAreas(
         mapped.astype(np.float64),
         whole * shares,
         whole * error,
-        whole * np.clip(low, 0, 1),
-        whole * np.clip(high, 0, 1),
-        reference,
+        whole * np.clip(shares - below, 0, 1),
+        whole * np.clip(shares + above, 0, 1),
+        *reference,
     )

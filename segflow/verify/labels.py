@@ -11,20 +11,28 @@ import numpy as np
 
 from segflow import outputs
 from segflow.data.mask_formats import MaskFormat, bands
+from segflow.errors import UsageError
 from segflow.label.regions import RegionSums
+from segflow.references.adjustment import adjusted
+from segflow.references.stored import Reference
+from segflow.scores.areas import effective_number
 from segflow.verify import certainty
-from segflow.verify.files import count_problems, file_problems, input_problems, rows
+from segflow.verify.files import alike, count_problems, file_problems, input_problems, rows
 
 Row = Mapping[str, Any]
 
 
 @dataclass
 class _Found:
-    """What the tables of a run hold: images, by class id pixels and square metres, and means."""
+    """What the tables of a run hold: images, by class id pixels and square metres, and means.
+
+    `squares` are of each image's pixels and area.
+    """
 
     images: int = 0
     pixels: Counter[int] = field(default_factory=Counter)
     area: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    squares: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     means: certainty.Means = field(default_factory=certainty.Means)
 
     def add(self, image: Row, areas: Sequence[Row]) -> None:
@@ -34,6 +42,16 @@ class _Found:
         for row in areas:
             self.pixels[row["class_id"]] += row["pixels"]
             self.area[row["class_id"]] += row["area"] or 0
+        for name in ("pixels", "area"):
+            self.squares[name] += sum(row[name] or 0 for row in areas) ** 2
+
+    def effective_images(self, *, has_area: bool) -> dict[str, float | None]:
+        """As a run's record has them."""
+        area = effective_number(sum(self.area.values()), self.squares["area"])
+        return {
+            "pixels": effective_number(self.pixels.total(), self.squares["pixels"]),
+            "area": area if has_area else None,
+        }
 
 
 def problems(folder: Path) -> Iterator[str]:
@@ -61,15 +79,40 @@ def _run_problems(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
     for entry in record["classes"]:
         yield from _class_problems(entry, found)
     yield from found.means.problems(record["certainty"])
+    has_area = any(entry["area"] is not None for entry in record["classes"])
+    if not alike(found.effective_images(has_area=has_area), record["effective_images"]):
+        yield "effective_images is not what the images' sizes give"
     yield from _adjustment_problems(record)
 
 
 def _adjustment_problems(record: Mapping[str, Any]) -> Iterator[str]:
-    """Adjusting moves pixels between classes, and makes none."""
-    rows = (record.get("adjusted_areas") or {}).get("classes") or ()
+    """Makes adjusted areas again where their reference is at hand, and compares all numbers.
+
+    Where it is not, adjusting still moves pixels between classes, and makes none.
+    """
+    told = record["adjusted_areas"]
+    reference = _reference(told["reference"])
+    if reference is not None:
+        again = adjusted(reference, record["classes"], record["effective_images"])
+        for name in ("level", "reason", "classes"):
+            if not alike(again[name], told[name]):
+                yield f"adjusted areas: {name} is not what {reference.path} gives"
+        return
+    rows = told["classes"] or ()
     total = sum(row["adjusted_pixels"] for row in rows)
     if rows and not math.isclose(total, record["pixels"], rel_tol=1e-9):
         yield f"adjusted areas: {total:.0f} pixels, the record says {record['pixels']}"
+
+
+def _reference(described: Mapping[str, Any] | None) -> Reference | None:
+    """The reference that a record names, unless it is gone or another one by now."""
+    if described is None or not Path(described["path"]).is_file():
+        return None
+    try:
+        reference = Reference.load(described["path"])
+    except UsageError:
+        return None
+    return reference if reference.sha256 == described["sha256"] else None
 
 
 def _parts(files: Any, table: str) -> list[Mapping[str, Any]]:

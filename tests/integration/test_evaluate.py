@@ -202,7 +202,9 @@ def test_labels_of_the_model_are_adjusted_by_what_was_scored(rows, pairs, model,
     truly = counts.sum(0) / counts.sum((0, 1))  # of what is mapped as a class (columns)
     scale = mapped / mapped.sum() / counts.sum(1).mean(0)
     residuals = [(matrix - truly * matrix.sum(0)) @ scale for matrix in counts]
-    error = np.sqrt(np.square(residuals).sum(0) / 9 * (1 / 10 + 1 / 10)) * mapped.sum()
+    sizes = [row["height"] * row["width"] for row in rows_of(output, "images")]
+    there, here = (sum(s) ** 2 / np.square(s).sum() for s in (counts.sum((1, 2)), sizes))
+    error = np.sqrt(np.square(residuals).sum(0) / 9 / 10 * (1 + there / here)) * mapped.sum()
     adjusted = truly @ mapped
     for i, row in enumerate(found["classes"]):
         assert row["pixels"] == mapped[i]

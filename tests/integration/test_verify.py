@@ -188,6 +188,23 @@ def _more_adjusted(record: Record) -> None:
     record["adjusted_areas"]["classes"][0]["adjusted_pixels"] += 1000
 
 
+def _narrower(record: Record) -> None:
+    row = record["adjusted_areas"]["classes"][0]
+    row["pixels_interval"][0] += 1
+
+
+def _moved(record: Record) -> None:
+    """Between classes, so that the sum stays."""
+    one, other, *_ = record["adjusted_areas"]["classes"]
+    one["adjusted_pixels"] += 1
+    other["adjusted_pixels"] -= 1
+
+
+def _gone(record: Record) -> None:
+    record["adjusted_areas"]["reference"]["path"] += ".gone"
+    _more_adjusted(record)
+
+
 def _more_ground(record: Record) -> None:
     record["classes"][0]["pixels"] += 1
 
@@ -201,7 +218,14 @@ def _more_ground(record: Record) -> None:
             "mean_entropy of all images: ",
         ),
         (_without_areas, "part files of areas: "),
-        (_more_adjusted, "adjusted areas: "),
+        (_more_adjusted, "adjusted areas: classes is not what "),
+        (_narrower, "adjusted areas: classes is not what "),
+        (_moved, "adjusted areas: classes is not what "),
+        (_gone, "pixels, the record says "),
+        (
+            lambda record: record["effective_images"].update(pixels=99.5),
+            "effective_images is not what",
+        ),
         (lambda record: record["inputs"].update(accepted=5), "images: "),
     ],
 )

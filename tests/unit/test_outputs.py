@@ -98,6 +98,15 @@ def test_a_run_is_called_as_its_record_is(tmp_path, run):
         outputs.read_records(tmp_path, outputs.LABELS)
 
 
+@pytest.mark.parametrize("run", ["../a", "/a", "a/b", "..", "", 1])
+@pytest.mark.parametrize("kind", [outputs.EVALUATION, outputs.DATASET])
+def test_a_run_whose_name_leads_elsewhere_is_refused(tmp_path, kind, run):
+    record = dict.fromkeys(kind.keys) | {"format_version": kind.format_version, "run": run}
+    (tmp_path / kind.records).write_text(json.dumps(record))
+    with pytest.raises(UsageError, match=r"calls itself the run .*, expected 'the name of a file'"):
+        outputs.read_records(tmp_path, kind)
+
+
 @pytest.mark.parametrize("file", ["../model.keras", "/model.keras"])
 def test_a_bundle_whose_model_lies_outside_is_refused(tmp_path, file):
     record = dict.fromkeys(outputs.BUNDLE.keys) | {"model": {"file": file}}

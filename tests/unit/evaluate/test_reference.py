@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segflow import storage
+from segflow import outputs, storage
 from segflow.dataset import Dataset
+from segflow.errors import UsageError
 from segflow.evaluate import reference
 from segflow.evaluate.table import IMAGES_SCHEMA
-from segflow.references.stored import Reference
+from segflow.references.stored import Reference, record_paths
 from segflow.train.bundle import Bundle
 from segflow.verify import verify
 from tests.bundles import EmptyModel, write_bundle
@@ -45,7 +46,7 @@ def _changed(folder: Path, **changes: Any) -> Bundle:
     return Bundle.load(folder)
 
 
-def _evaluation(folder: Path, letters: str, **config: Any) -> Path:
+def _evaluation(folder: Path, letters: str, model: str = "model", **config: Any) -> Path:
     """An evaluation, in parts of three, of images whose hashes are single letters."""
     rows = [
         {"key": f"{i}.png", "image_sha256": image, "confusion_matrix": MATRICES[i].ravel().tolist()}
@@ -60,7 +61,11 @@ def _evaluation(folder: Path, letters: str, **config: Any) -> Path:
         files.append({"path": f"images/{path.name}", "rows": len(part)})
     files.append({"path": "rejects/part-00000.parquet", "rows": 1})
     data = {name: config[name] for name in ("dataset", "split", "images") if name in config}
+    bundle = storage.read_json(folder.parent / model / "bundle.json")
     metrics = {
+        **dict.fromkeys(outputs.EVALUATION.keys),
+        "format_version": outputs.EVALUATION.format_version,
+        "model": {"fingerprint": bundle["fingerprint"]},
         "run": RUN,
         "started": "2026-01-01T00:00:00Z",
         "data": data,
@@ -117,8 +122,11 @@ def test_verify_adds_up_what_a_bundle_keeps(tmp_path: Path, bundle: Bundle) -> N
     storage.put(path, storage.to_json(record | lies))
     assert verify(bundle.folder)[1] == [
         f"{path}: of another model than this",
-        f"{path}: images: 3 found, the record says 4",
-        f"{path}: pixels: {record['pixels']} found, the record says 5",
+        f"{path}: 3 images found, the record says 4; evaluate again",
+    ]
+    storage.put(path, storage.to_json({**record, "pixels": 5}))
+    assert verify(bundle.folder)[1] == [
+        f"{path}: pixels: {record['pixels']} found, the record says 5"
     ]
     path.with_suffix(".parquet").write_bytes(b"")
     (problem,) = verify(bundle.folder)[1]
@@ -182,7 +190,7 @@ def test_what_a_model_was_made_of_counts_too(tmp_path: Path, bundle: Bundle, kin
         later = dataclasses.replace(
             later, record={**later.record, "dataset": None, "members": [made_of]}
         )
-    evaluation = _evaluation(tmp_path / "e", "xaz", images="/photos")
+    evaluation = _evaluation(tmp_path / "e", "xaz", "later", images="/photos")
 
     reference.keep(evaluation, later)
 
@@ -216,3 +224,65 @@ def test_an_evaluation_of_before_is_told(tmp_path: Path, bundle: Bundle) -> None
     path = folder / "images/part-00000.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["image_sha256"]), path)
     assert "of an older segflow; evaluate anew" in reference.keep(folder, bundle)
+
+
+def test_counts_of_another_model_are_not_kept(tmp_path: Path, bundle: Bundle) -> None:
+    """The bundle was trained anew while it was scored."""
+    evaluation = _evaluation(tmp_path / "e", "abc", images="/photos")
+    another = write_bundle(bundle.folder, LABELS, model=EmptyModel("another"))
+    line = reference.keep(evaluation, Bundle.load(another))
+    assert line.startswith(f"warning: {another} is by now another model than the one that was")
+    assert not (another / "references").exists()
+
+
+@pytest.mark.parametrize("run", ["../../out", "/out"])
+def test_an_evaluation_writes_nothing_outside_the_bundle(
+    tmp_path: Path, bundle: Bundle, run: str
+) -> None:
+    evaluation = _evaluation(tmp_path / "e", "abc", images="/photos")
+    metrics = storage.read_json(evaluation / "metrics.json")
+    storage.put(evaluation / "metrics.json", storage.to_json(metrics | {"run": run}))
+    with pytest.raises(UsageError, match="calls itself the run"):
+        reference.keep(evaluation, bundle)
+
+
+def test_what_was_trained_on_is_looked_up_again_until_it_is_known(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    evaluation = _evaluation(tmp_path / "e", "xab", images="/photos")
+    (tmp_path / "data").rename(tmp_path / "away")
+    reference.keep(evaluation, bundle)
+    assert _kept(bundle)[0]["trained_on"] is None
+    (tmp_path / "away").rename(tmp_path / "data")
+    reference.keep(evaluation, bundle)
+    record, matrices = _kept(bundle)
+    assert (record["trained_on"], record["images"], len(matrices)) == (1, 2, 2)
+
+
+def test_a_reference_of_nothing_but_what_was_trained_on_goes(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    evaluation = _evaluation(tmp_path / "e", "xy", images="/photos")
+    (tmp_path / "data").rename(tmp_path / "away")
+    reference.keep(evaluation, bundle)
+    (tmp_path / "away").rename(tmp_path / "data")
+    assert "was trained on every image" in reference.keep(evaluation, bundle)
+    assert record_paths(bundle.folder) == []
+
+
+def test_a_split_train_of_which_nobody_knows_is_no_reference(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    (tmp_path / "data").rename(tmp_path / "away")
+    evaluation = _evaluation(tmp_path / "e", "abc", dataset="/elsewhere", split="train")
+    assert "models are trained on the split 'train'" in reference.keep(evaluation, bundle)
+    assert not (bundle.folder / "references").exists()
+
+
+def test_a_dataset_that_moved_along_with_its_bundle_is_found(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    fingerprint = bundle.record["dataset"]["fingerprint"]
+    bundle = _changed(bundle.folder, dataset={"fingerprint": fingerprint, "path": "data"})
+    reference.keep(_evaluation(tmp_path / "e", "xab", images="/photos"), bundle)
+    assert _kept(bundle)[0]["trained_on"] == 1

@@ -1,5 +1,8 @@
 """Runs: what is kept of them, and which are complete."""
 
+import pytest
+
+from segflow.errors import JobError
 from segflow.jobs.run import Run, complete_runs, new_name
 from tests.unit.jobs.tally import new_run, row
 
@@ -51,3 +54,12 @@ def test_attempts_have_folders_of_their_own(tmp_path):
 
     assert first != second
     assert first.parent == second.parent == run.folder / "staging"
+
+
+def test_a_run_is_called_as_its_folder_is(tmp_path):
+    """Its files are written under that name."""
+    run = new_run(tmp_path, [row(1)])
+    path = run.folder / "run.json"
+    path.write_text(path.read_text().replace(run.name, "../../out"))
+    with pytest.raises(JobError, match="it calls itself the run"):
+        Run.load(run.folder)

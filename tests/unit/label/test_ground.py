@@ -14,7 +14,7 @@ from rasterio.transform import from_origin
 
 from segflow.data.mask_formats import store
 from segflow.jobs.output import merge_sums
-from segflow.label.tables import class_sums, class_totals, labelled
+from segflow.label.tables import class_sums, class_totals, effective_images, labelled
 from segflow.verify import verify
 from tests.unit.label.batches import LABELS, Labels, draw, predicted
 
@@ -130,11 +130,24 @@ def test_sums_of_areas_are_the_same_in_any_order_and_near_the_truth(sides, rando
         sums: dict = {}
         for shard in shards:
             merge_sums(sums, shard)
-        totals.append(class_totals(LABELS, json.loads(json.dumps(sums))))
+        sums = json.loads(json.dumps(sums))
+        totals.append([*class_totals(LABELS, sums), effective_images(sums)])
         random.shuffle(shards)
 
     assert totals[0] == totals[1]
-    for entry, count in zip(totals[0], (1, 2, 0), strict=True):
+    *classes, images = totals[0]
+    for entry, count in zip(classes, (1, 2, 0), strict=True):
         assert entry["area"] == pytest.approx(
             math.fsum(count * side**2 for side in sides), rel=1e-9, abs=1e-24
         )
+    assert images["pixels"] == len(sides)
+    squares = [side**2 for side in sides]
+    expected = math.fsum(squares) ** 2 / math.fsum(side**2 for side in squares)
+    assert images["area"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_run_says_how_many_images_of_one_size_its_images_vary_as(labels):
+    for name, size in {"a.png": (2, 3), "b.png": (4, 6), "c.png": (1, 6)}.items():
+        draw(labels.images / name, size=size)
+    pixels = 36**2 / (6**2 + 24**2 + 6**2)
+    assert labels.label()["effective_images"] == {"pixels": pytest.approx(pixels), "area": None}

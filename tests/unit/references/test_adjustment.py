@@ -32,7 +32,9 @@ def _classes(pixels: Sequence[int] = MAPPED, **more: Sequence[Any]) -> list[dict
 
 def _adjusted(bundle: Path, tta: str = "none", **more: Any) -> dict[str, Any]:
     config = {"tta": tta, "windows": "auto"}
-    return adjusted_for_labels(bundle, MODEL, config, _classes(**more), 400)
+    return adjusted_for_labels(
+        bundle, MODEL, config, _classes(**more), {"pixels": 400, "area": 400}
+    )
 
 
 def _by_hand(matrices: np.ndarray[Any, Any], j: int) -> tuple[float, float]:
@@ -47,8 +49,10 @@ def _by_hand(matrices: np.ndarray[Any, Any], j: int) -> tuple[float, float]:
             here = sum(int(matrix[t][i]) for t in range(3))
             mean = predicted / count
             residuals[k] += mapped / total / mean * (int(matrix[j][i]) - truly * here)
-    variance = sum(r * r for r in residuals) / (count - 1)
-    return share, math.sqrt(variance / count + variance / 400)
+    sizes = [int(m.sum()) for m in matrices]
+    effective = sum(sizes) ** 2 / sum(size**2 for size in sizes)
+    variance = sum(r * r for r in residuals) / (count - 1) / count
+    return share, math.sqrt(variance * (1 + effective / 400))
 
 
 def test_numbers_are_those_of_the_estimator_written_out(tmp_path: Path) -> None:
@@ -138,9 +142,46 @@ def test_a_mapped_class_that_was_never_predicted_leaves_all_unknown(tmp_path: Pa
     write_reference(tmp_path, matrices)
     found = _adjusted(tmp_path)
     assert found["classes"] is None
-    assert found["reason"] == "'car': mapped, but never predicted in the reference"
+    assert found["reason"] == "'car': 20.0% of the map, but never predicted in the reference"
     assert found["reference"]["images"] == 30
     assert _adjusted(tmp_path, pixels=(60, 40, 0))["classes"] is not None
+
+
+def test_a_few_pixels_of_a_class_that_was_never_predicted_do_not(tmp_path: Path) -> None:
+    matrices = _matrices(30)
+    matrices[:, :, 2] = 0
+    write_reference(tmp_path, matrices)
+    found = _adjusted(tmp_path, pixels=(60_000, 40_000, 200))
+    assert found["classes"][2]["adjusted_pixels"] > 200
+    assert found["classes"][2]["pixels_interval"] is None
+    assert found["classes"][0]["pixels_interval"] is not None
+    assert found["warnings"][0] == (
+        "never predicted in the reference: car; 0.2 % of the map is left as mapped, and may be "
+        "anything: intervals are wider by as much"
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (1, "predicted in one image of the reference only: car; what is"),
+        (9, "few images of the reference predict or show car (9 and 30): their"),
+        (10, None),
+    ],
+)
+def test_a_class_that_few_reference_images_predict_is_warned_of(
+    tmp_path: Path, images: int, told: str | None
+) -> None:
+    matrices = np.array([[[460, 3, 0], [2, 260, 0], [2, 1, 170]]] * 30)
+    matrices[images:, 2] = [172, 1, 0]
+    write_reference(tmp_path, matrices)
+    found = _adjusted(tmp_path, pixels=(60_000, 30_000, 6_000 * images // 10))
+    row = found["classes"][2]
+    assert (row["images_predicting"], row["images_showing"]) == (images, 30)
+    assert (row["pixels_interval"] is None) == (images == 1)
+    warnings = [line for line in found["warnings"] if "other shares" not in line]
+    assert len(warnings) == (told is not None)
+    assert all(line.startswith(str(told)) for line in warnings)
 
 
 def test_without_a_pixel_there_is_nothing_to_adjust(tmp_path: Path) -> None:
@@ -161,7 +202,7 @@ def test_only_what_was_scored_as_it_labels_is_a_reference(tmp_path: Path) -> Non
     write_reference(tmp_path, _matrices(99), "r2", model_fingerprint="cd" * 32)
     write_reference(tmp_path, _matrices(99), "r3", windows="always")
     assert _adjusted(tmp_path)["reason"].endswith(
-        "made with --tta none --windows auto: evaluate so"
+        "r3.json was not made with --tta none --windows auto: evaluate so"
     )
     assert _adjusted(tmp_path, "flip")["reference"]["path"].endswith("r1.json")
     write_reference(tmp_path, _matrices(9), "r4", windows="auto")
@@ -206,3 +247,68 @@ def test_a_damaged_reference_is_told_and_passed_over(tmp_path: Path) -> None:
     found = _adjusted(tmp_path)
     assert found["classes"] is None
     assert len(found["warnings"]) == 1
+
+
+def test_a_folder_of_references_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "references").write_bytes(b"")
+    found = _adjusted(tmp_path)
+    assert found["classes"] is None
+    assert found["warnings"][0].startswith(f"{tmp_path}/references: no references can be read: ")
+
+
+def test_a_bundle_that_cannot_be_looked_at_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    found = _adjusted(tmp_path)
+    assert found["classes"] is None
+    assert found["warnings"][0].endswith("no references can be read: not yours")
+
+
+def test_a_reference_of_other_images_than_it_says_is_none(tmp_path: Path) -> None:
+    write_reference(tmp_path, _matrices(35), images=99)
+    assert "35 images found, the record says 99" in _adjusted(tmp_path)["reason"]
+
+
+@pytest.mark.parametrize(
+    ("resize", "windows", "fits"),
+    [
+        ("stretch", "auto", True),
+        ("letterbox", "never", True),
+        ("crop", "auto", True),
+        ("tile", "auto", True),
+        ("tile", "always", True),
+        ("stretch", "always", False),
+        ("letterbox", "always", False),
+        ("crop", "always", False),
+    ],
+)
+def test_stored_examples_are_a_reference_of_what_was_seen_at_their_scale(
+    tmp_path: Path, resize: str, windows: str, fits: bool
+) -> None:
+    write_reference(tmp_path, _matrices(35), resize=resize, **_TEST)
+    config = {"tta": "none", "windows": windows, "window_overlap": 0.25}
+    images = {"pixels": 400, "area": None}
+    found = adjusted_for_labels(tmp_path, MODEL, config, _classes(), images)
+    assert (found["classes"] is not None) == fits
+    assert fits or f"r1.json is of stored examples ({resize})" in found["reason"]
+
+
+def test_giants_that_stored_examples_do_not_stand_for_are_warned_of(tmp_path: Path) -> None:
+    write_reference(tmp_path, _matrices(35), resize="stretch", **_TEST)
+    config = {"tta": "none", "windows": "auto"}
+    images = {"pixels": 400, "area": None}
+    found = adjusted_for_labels(tmp_path, MODEL, config, _classes(), images, by_rows=2)
+    assert found["warnings"][0].startswith("windows slid over 2 giants")
+
+
+def test_a_split_that_the_model_knows_is_warned_of_or_refused(tmp_path: Path) -> None:
+    write_reference(tmp_path, _matrices(35), **_STORED)
+    assert any("val may have chosen the weights" in w for w in _adjusted(tmp_path)["warnings"])
+    train = {"dataset": "/data", "split": "train"}
+    write_reference(tmp_path / "b", _matrices(35), size="stored", data=train, trained_on=None)
+    assert "of the split 'train', which models are" in _adjusted(tmp_path / "b")["reason"]

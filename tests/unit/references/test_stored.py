@@ -55,6 +55,24 @@ def test_a_table_that_was_altered_is_refused(tmp_path: Path) -> None:
         Reference.load(path)
 
 
+def test_a_table_of_other_images_than_the_record_says_is_told(tmp_path: Path) -> None:
+    reference = Reference.load(write_reference(tmp_path, MATRICES, images=40))
+    with pytest.raises(UsageError, match=r"r1\.json: 11 images found, the record says 40"):
+        list(reference.matrices(3))
+
+
+def test_a_table_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("not yours")
+
+    path = write_reference(tmp_path, MATRICES)
+    monkeypatch.setattr(stored, "check_file", refuse)
+    with pytest.raises(UsageError, match=r"its table cannot be read: not yours"):
+        Reference.load(path)
+
+
 def test_a_record_names_no_other_file(tmp_path: Path) -> None:
     path = write_reference(tmp_path / "other", MATRICES)
     record = storage.read_json(path)
@@ -69,9 +87,14 @@ def test_a_record_names_no_other_file(tmp_path: Path) -> None:
     [
         (lambda record: record.update(format_version=9), "format version 9"),
         (lambda record: record.pop("tta"), "no tta"),
-        (lambda record: record.update(images=0), "no images"),
+        (lambda record: record.update(images=0), "images is 0"),
+        (lambda record: record.update(images="40"), "images is '40'"),
+        (lambda record: record.update(images=True), "images is True"),
+        (lambda record: record.update(pixels=1.5), "pixels is 1.5"),
+        (lambda record: record.update(trained_on="3"), "trained_on is '3'"),
+        (lambda record: record.update(started=9), "started is 9"),
         (lambda record: record.update(table="r1.parquet"), "string indices"),
-        (lambda record: record.update(data=["/photos"]), "'list' object has no"),
+        (lambda record: record.update(data=["/photos"]), "data is "),
     ],
 )
 def test_a_record_that_is_none_is_told(

@@ -1,5 +1,6 @@
 """The classes of the labels' page: adjusted areas, spread, change, speed."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ def _pixels(seeds: Any) -> list[int]:
     return [sum(int((mask == i).sum()) for mask in masks) for i in range(4)]
 
 
+def _span(ends: list[float] | None, show: Callable[[float], str]) -> str:
+    return percent(None) if ends is None else f"{show(ends[0])} to {show(ends[1])}"
+
+
 def test_the_page_shows_each_area_with_its_interval(tmp_path: Path) -> None:
     folder = folders.write_labels(tmp_path / "l", tmp_path / "batch")
     pixels = _pixels(range(8))
@@ -37,18 +42,19 @@ def test_the_page_shows_each_area_with_its_interval(tmp_path: Path) -> None:
         for i, (name, n) in enumerate(zip(folders.LABEL_MAP.names, pixels, strict=True))
     ]
     model = tmp_path / "model"
-    expected = adjusted_for_labels(model, MODEL, {"tta": "none"}, classes, 8)["classes"]
+    images = {"pixels": 8, "area": 8}  # all are of one size
+    expected = adjusted_for_labels(model, MODEL, {"tta": "none"}, classes, images)["classes"]
 
     section = Page(draw(folder)).text.partition("Classes")[2].partition("How much of")[0]
 
     for row, count in zip(expected, pixels, strict=True):
-        low, high = (percent(end / sum(pixels)) for end in row["pixels_interval"])
         share, error = row["adjusted_pixels"], row["pixels_standard_error"]
-        assert f"{percent(share / sum(pixels))} {low} to {high} {percent(error / sum(pixels))}" in (
-            section
-        )
-        low, high = map(amount, row["area_interval"])
-        assert f"{amount(count / 4 or None)} {amount(share / 4)} {low} to {high}" in section
+        told = percent(None if error is None else error / sum(pixels))
+        ends = _span(row["pixels_interval"], lambda end: percent(end / sum(pixels)))
+        assert f"{percent(share / sum(pixels))} {ends} {told}" in section
+        ends = _span(row["area_interval"], amount)
+        assert f"{amount(count / 4 or None)} {amount(share / 4)} {ends}" in section
+    assert [row["pixels_interval"] is None for row in expected] == [False, False, False, True]
     assert "the reference has 12 images only" in section
     assert f"12 images of /data/{folders.HOSTILE}, split test, at the stored size" in section
 
