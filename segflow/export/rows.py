@@ -12,14 +12,14 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from segflow import parts
 from segflow.data import mask_formats
 from segflow.errors import JobError, UsageError
 from segflow.export.names import MARK, safe_name, same_name, suffix
 from segflow.jobs.plan import ROWS_AT_ONCE, write_listing
-from segflow.label.selection import Selection, sql_path
+from segflow.label.selection import Selection
 from segflow.label_map import LabelMap
 
 _MASKS_AT_ONCE = 64
@@ -38,8 +38,8 @@ _LISTING = pa.schema(
         "same_name": pa.string(),
     }
 )
-_COLUMNS = ("image_sha256", "height", "width", "mask", "mask_format")
 _PART = "image_part"  # where in a pack; tables of images that are all files may lack it
+_COLUMNS = ("image_sha256", "height", "width", "mask", "mask_format", _PART)
 
 # An image's number is where it stands among all rows of the model's runs when it comes up first,
 # so later runs change no number.
@@ -159,7 +159,7 @@ def choose(
     listing = spill / "listing.parquet"
     numbered = connection.sql(_NUMBERED).to_arrow_reader(ROWS_AT_ONCE)
     write_listing(listing, _listed(numbered, sources), _LISTING)
-    connection.execute(_NAMED.format(listing=sql_path(listing), mark=MARK))
+    connection.execute(_NAMED.format(listing=parts.sql_path(listing), mark=MARK))
     listing.unlink()
     images = _count(connection)
     if not images:
@@ -210,7 +210,7 @@ def list_table(path: Path) -> str:
             f"{path}: expected a file, LIST.csv, .jsonl or .parquet with a column "
             "image_uri or image"
         )
-    return table.format(path=sql_path(path))
+    return table.format(path=parts.sql_path(path))
 
 
 def _keep_listed(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -240,20 +240,9 @@ def _count(connection: duckdb.DuckDBPyConnection) -> int:
 
 def _with_masks(chosen: Iterator[Mapping[str, Any]]) -> Iterator[Row]:
     for part, rows in itertools.groupby(chosen, key=itemgetter("part")):
-        wanted = {row["place"]: row for row in rows}
-        try:
-            with pq.ParquetFile(part) as file:
-                for place, stored in enumerate(_stored(file)):
-                    if place in wanted:
-                        yield _row(wanted[place], stored)
-        except (pa.ArrowException, OSError) as error:
-            raise JobError(f"{part}: damaged: {error}; try segflow verify") from error
-
-
-def _stored(file: pq.ParquetFile) -> Iterator[Mapping[str, Any]]:
-    columns = [name for name in (*_COLUMNS, _PART) if name in file.schema_arrow.names]
-    for batch in file.iter_batches(_MASKS_AT_ONCE, columns=columns):
-        yield from batch.to_pylist()
+        by_place = {row["place"]: row for row in rows}
+        for place, stored in parts.rows_at(part, by_place, _COLUMNS):
+            yield _row(by_place[place], stored)
 
 
 def _row(named: Mapping[str, Any], stored: Mapping[str, Any]) -> Row:

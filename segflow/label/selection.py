@@ -1,7 +1,6 @@
 """The labels that a command is about: those of a folder that hold now, or those of one run."""
 
 import contextlib
-import glob
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from segflow import outputs
 from segflow.errors import UsageError
 from segflow.label.current import current_sql
 from segflow.label_map import LabelMap
+from segflow.parts import scan
 
 _MEMORY = "512MB"  # beyond it DuckDB spills to disk
 
@@ -129,18 +129,10 @@ def parts_sql(parts: Sequence[Path]) -> str:
     Columns that only some of them have are null in the others; `filename` and `file_row_number`
     say where a row lies. Of labels, `run` is a column, too.
     """
-    quoted = ", ".join(sql_path(part) for part in parts)
-    # Hive partitioning would read columns out of any folder above that is called a=b.
-    options = "union_by_name = true, filename = true, file_row_number = true"
-    table = f"read_parquet([{quoted}], {options}, hive_partitioning = false)"
+    table = scan(parts, "union_by_name", "file_row_number")
     if not parts[0].parent.name.startswith("run="):
         return table
     return f"(SELECT *, regexp_extract(filename, 'run=([^/]*)/[^/]*$', 1) AS run FROM {table})"
-
-
-def sql_path(path: Path | str) -> str:
-    """A path as DuckDB takes it for itself: as text of SQL, and not for a pattern."""
-    return "'" + glob.escape(str(path)).replace("'", "''") + "'"
 
 
 @contextlib.contextmanager
