@@ -144,6 +144,29 @@ def test_what_fails_leaves_nothing_and_what_a_kill_left_is_replaced(
     assert _files_of_export(labels, tmp_path / "out") == whole
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
+def test_what_was_stopped_while_it_was_published_is_made_again(
+    labels, drawn, tmp_path, monkeypatch, stop
+):
+    labels.label()
+    whole = _files_of_export(labels, tmp_path / "whole")
+    rename, moved = Path.rename, []
+
+    def second_fails(path: Path, target: Path) -> Path:
+        if "tree" in path.parts:
+            moved.append(path)
+            if len(moved) == 2:
+                raise stop
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", second_fails)
+        with pytest.raises(stop):
+            export_to(tmp_path / "out", labels, "png", color_masks=True)
+    assert (tmp_path / "out" / "color_masks").is_dir()
+    assert _files_of_export(labels, tmp_path / "out") == whole
+
+
 def _files_of_export(labels: Labels, output: Path) -> dict[str, bytes]:
     export_to(output, labels, "png")
     return {name: (output / name).read_bytes() for name in files(output)}
