@@ -19,7 +19,7 @@ from segflow.data import mask_formats
 from segflow.errors import JobError, UsageError
 from segflow.export.names import MARK, safe_name, same_name, suffix
 from segflow.jobs.plan import ROWS_AT_ONCE, write_listing
-from segflow.label.selection import Selection
+from segflow.label.selection import Selection, parts_sql, table_parts
 from segflow.label_map import LabelMap
 
 _MASKS_AT_ONCE = 64
@@ -31,9 +31,6 @@ _LISTING = pa.schema(
     {
         "id": pa.int64(),
         "image_uri": pa.string(),
-        "run": pa.string(),
-        "part": pa.string(),
-        "place": pa.int64(),
         "name": pa.string(),
         "same_name": pa.string(),
     }
@@ -45,23 +42,25 @@ _COLUMNS = ("image_sha256", "height", "width", "mask", "mask_format", _PART)
 # so later runs change no number.
 _NUMBERED = """
     WITH numbered AS (
-      SELECT row_number() OVER (ORDER BY run, filename, file_row_number) AS number,
-             image_uri, run, filename AS part, file_row_number AS place
-      FROM chosen_masks
-    ), known AS (
-      SELECT *, min(number) OVER (PARTITION BY image_uri) AS id FROM numbered
+      SELECT row_number() OVER (ORDER BY run, filename, file_row_number) AS number, image_uri, run
+      FROM {rows}
     )
-    SELECT id, image_uri, run, part, place FROM known SEMI JOIN chosen USING (image_uri, run)
-    ORDER BY id
+    SELECT min(number) AS id, image_uri, arg_min(run, number) AS run
+    FROM numbered GROUP BY image_uri ORDER BY id
 """
 
-# Of several of one name, the image with the lowest number has it to itself.
+# Of several of one name, the image with the lowest number has it to itself, whether or not it is
+# exported.
 _NAMED = """
     CREATE TABLE named AS
-    SELECT id, image_uri, run, part, place,
-           if(row_number() OVER (PARTITION BY same_name ORDER BY id) = 1,
-              name, name || '{mark}' || id) AS name
-    FROM read_parquet({listing})
+    WITH names AS (
+      SELECT id, image_uri,
+             if(row_number() OVER (PARTITION BY same_name ORDER BY id) = 1,
+                name, name || '{mark}' || id) AS name
+      FROM read_parquet({listing})
+    )
+    SELECT id, image_uri, run, filename AS part, file_row_number AS place, name
+    FROM names JOIN chosen USING (image_uri) JOIN chosen_masks USING (image_uri, run)
 """
 
 # A list's relative entries start from its folder, as everywhere.
@@ -155,9 +154,11 @@ def choose(
         UsageError: No image is labelled, or the list cannot be read or names none.
     """
     selection.load(connection, "chosen")
-    sources = {record["run"]: str(record["config"]["images"]) for record in selection.records}
+    records = selection.of_model
+    sources = {record["run"]: str(record["config"]["images"]) for record in records}
     listing = spill / "listing.parquet"
-    numbered = connection.sql(_NUMBERED).to_arrow_reader(ROWS_AT_ONCE)
+    rows = parts_sql(table_parts(selection.folder, records, "images"))
+    numbered = connection.sql(_NUMBERED.format(rows=rows)).to_arrow_reader(ROWS_AT_ONCE)
     write_listing(listing, _listed(numbered, sources), _LISTING)
     connection.execute(_NAMED.format(listing=parts.sql_path(listing), mark=MARK))
     listing.unlink()
@@ -195,7 +196,12 @@ def _listed(numbered: pa.RecordBatchReader, sources: Mapping[str, str]) -> Itera
     for batch in numbered:
         for row in batch.to_pylist():
             name = safe_name(row["image_uri"], sources[row["run"]])
-            yield {**row, "name": name, "same_name": same_name(name)}
+            yield {
+                "id": row["id"],
+                "image_uri": row["image_uri"],
+                "name": name,
+                "same_name": same_name(name),
+            }
 
 
 def list_table(path: Path) -> str:

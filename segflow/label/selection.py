@@ -25,12 +25,14 @@ class Selection:
         address: As the user gave it.
         folder: The labels' folder.
         records: Commit records of the runs, oldest first.
+        of_model: Those of all runs of their model.
         is_run: One run is meant, whatever came after it.
     """
 
     address: str
     folder: Path
     records: Sequence[Mapping[str, Any]]
+    of_model: Sequence[Mapping[str, Any]]
     is_run: bool
 
     @classmethod
@@ -54,11 +56,10 @@ class Selection:
                 "such as labels/runs/RUN.json"
             )
         records = outputs.read_records(path, outputs.LABELS)
-        if run is not None:
-            return cls(address, path, [_of_run(records, run, path)], is_run=True)
-        newest = records[-1]["model"]["fingerprint"]
-        ours = [record for record in records if record["model"]["fingerprint"] == newest]
-        return cls(address, path, ours, is_run=False)
+        chosen = records[-1] if run is None else _of_run(records, run, path)
+        model = chosen["model"]["fingerprint"]
+        ours = [record for record in records if record["model"]["fingerprint"] == model]
+        return cls(address, path, ours if run is None else [chosen], ours, is_run=run is not None)
 
     def require_masks(self, purpose: str) -> None:
         """Refuses labels without masks, of which there are none `purpose`, such as `to export`.

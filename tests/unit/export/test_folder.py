@@ -59,6 +59,25 @@ def test_a_list_chooses_and_changes_no_name(labels, drawn, tmp_path, suffix):
     assert some.items() <= every.items()
 
 
+def test_names_and_ids_depend_neither_on_the_run_nor_on_what_is_gone(labels, drawn, tmp_path):
+    save(labels.images / "a.bmp", drawn["b.png"])
+    labels.label()
+    export_to(tmp_path / "all", labels, "coco")
+    every = numbers(tmp_path / "all")
+    (labels.images / "a.bmp").unlink()
+    save(labels.images / "a.png", drawn["e.png"])
+    record = labels.label()
+
+    export_to(tmp_path / "now", labels, "coco")
+    export_to(tmp_path / "run", labels, "coco", run=record["run"])
+
+    now, run = (numbers(tmp_path / name) for name in ("now", "run"))
+    (name,) = run
+    assert name.startswith("a~")
+    assert run.items() <= now.items() <= every.items()
+    assert len(now) == len(every) - 1
+
+
 def test_the_newest_review_list_chooses(labels, drawn, tmp_path):
     labels.label(review=0)
     with pytest.raises(UsageError, match="holds no review list"):
