@@ -141,9 +141,11 @@ def current_views(connection: duckdb.DuckDBPyConnection, folder: Path) -> Iterat
     """Has the views of `current.sql` for the body, which reads them; little memory afterwards."""
     # A buffer for the largest run record is reserved there, though hardly used.
     connection.execute("SET memory_limit = '8GB'")
-    connection.execute(current_sql(folder))
-    yield
-    connection.execute(f"SET memory_limit = '{_MEMORY}'")
+    try:
+        connection.execute(current_sql(folder))
+        yield
+    finally:
+        connection.execute(f"SET memory_limit = '{_MEMORY}'")
 
 
 def _of_run(records: Sequence[Mapping[str, Any]], run: str, folder: Path) -> Mapping[str, Any]:
