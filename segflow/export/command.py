@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from segflow import __version__, hashing, outputs, storage
+from segflow.data.config import DecodeLimits
 from segflow.data.listing import require_outside
 from segflow.errors import JobError, RejectError, UsageError
 from segflow.export import trees
@@ -165,7 +166,9 @@ class _Export:
         self, batches: Iterator[list[Row]], writer: Writer
     ) -> Iterator[list[Mapping[str, Any]]]:
         """What `writer` says of each image; those whose own file cannot be had are left out."""
-        pictures = Pictures(self.tree, writer.images, self.config.placing)
+        records = self.selection.records
+        limits = {r["run"]: DecodeLimits(**r["config"].get("limits", {})) for r in records}
+        pictures = Pictures(self.tree, writer.images, self.config.placing, limits)
 
         def write(row: Row) -> Mapping[str, Any] | RejectError:
             try:
