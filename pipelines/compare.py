@@ -22,7 +22,7 @@ def _execute(config: CompareConfig, _: Sequence[str]) -> None:
     from segflow.compare.command import compare  # heavy: --help does without
 
     record = compare(config)
-    images, share = record["images"], record["changed_fraction"]
+    images = record["images"]
     tables.print_table(f"{config.before} → {config.after}", _table(record))
     tables.print_line(
         f"images: {images['compared']:,} compared, {images['changed']:,} with a change; not "
@@ -30,15 +30,24 @@ def _execute(config: CompareConfig, _: Sequence[str]) -> None:
         f"in the first, {images['only_after']:,} only in the second"
     )
     tables.print_line(
-        f"pixels: {record['changed_pixels']:,} of {record['pixels']:,} changed ({share:.4%})"
+        f"pixels: {record['changed_pixels']:,} of {record['pixels']:,} changed "
+        f"({record['changed_fraction']:.4%})"
     )
     if config.output is not None:
         tables.print_line(f"changes: {config.output}")
-    if share > config.max_change:
-        raise JobError(
-            f"{share:.4%} of the pixels changed, more than --max-change {config.max_change:g} "
-            f"({config.max_change:.4%}); look at them before this model is released"
-        )
+    if refusals := list(_refusals(config, record)):
+        raise JobError(f"{'; '.join(refusals)}; look at them before this model is released")
+
+
+def _refusals(config: CompareConfig, record: Mapping[str, Any]) -> Iterator[str]:
+    """Why the second side must not replace the first."""
+    limits = (
+        ("pixels changed", "changed_fraction", "--max-change", config.max_change),
+        ("images cannot be compared", "missing_fraction", "--max-missing", config.max_missing),
+    )
+    for what, name, flag, limit in limits:
+        if (share := record[name]) > limit:
+            yield f"{share:.4%} of the {what}, more than {flag} {limit:g} ({limit:.4%})"
 
 
 def _table(record: Mapping[str, Any]) -> Table:

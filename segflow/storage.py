@@ -10,6 +10,7 @@ import json
 import os
 import re
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
@@ -17,7 +18,8 @@ from typing import Any
 
 from segflow.errors import SegflowError, UsageError
 
-_SCRAP = re.compile(r"\..+\.[0-9a-f]{32}")  # a file that is being written, see `_complete_copy`
+_SCRAP = re.compile(r"\..+\.[0-9a-f]{32}(?P<grows>\.part)?")  # see `_hidden`, `written_whole`
+_DEAD_S = 3600.0  # what grows has not grown for so long once its writer is dead
 
 
 def put(path: str | Path, data: bytes) -> None:
@@ -48,11 +50,15 @@ def put_if_absent(path: str | Path, data: bytes) -> bool:
 def remove_scraps(folder: str | Path) -> None:
     """Removes the hidden copies that killed writers have left in `folder` and below.
 
-    A living writer whose copy is hit writes it again.
+    A living writer whose copy is hit writes it again. The body of `written_whole` cannot be run
+    again, so its file goes only when nobody has written to it for an hour.
     """
     for folder_path, _, names in os.walk(folder):
-        for name in filter(_SCRAP.fullmatch, names):
-            Path(folder_path, name).unlink(missing_ok=True)
+        for scrap in filter(None, map(_SCRAP.fullmatch, names)):
+            path = Path(folder_path, scrap.string)
+            with contextlib.suppress(FileNotFoundError):
+                if not scrap["grows"] or time.time() - path.stat().st_mtime > _DEAD_S:
+                    path.unlink()
 
 
 @contextlib.contextmanager
@@ -60,7 +66,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     """A hidden file beside `path` for the body to write; it takes that name once it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _hidden(path)
+    temporary = _hidden(path, ".part")
     try:
         yield temporary
         sync(temporary)
@@ -192,6 +198,6 @@ def _complete_copy(path: Path, data: bytes) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _hidden(path: Path) -> Path:
+def _hidden(path: Path, ending: str = "") -> Path:
     """A name of its own beside `path`, which `remove_scraps` knows."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}{ending}")

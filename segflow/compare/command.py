@@ -1,7 +1,8 @@
 """`segflow compare` from config to its files, but for the command line."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,17 @@ from segflow.compare.changes import SCHEMA, Changes, counts, image_changes
 from segflow.compare.config import CompareConfig
 from segflow.errors import UsageError
 from segflow.jobs import progress
-from segflow.jobs.launch import require_free
+from segflow.jobs.claim import claimed, publishing
 from segflow.jobs.plan import connect
 from segflow.label.selection import Selection
 
 TABLE, RECORD = "changes.parquet", "changes.json"
 
+_WORK = "_compare"  # holds the table until it is whole
+
 
 def compare(config: CompareConfig, console: Console | None = None) -> dict[str, Any]:
-    """Counts the pixels that changed class; images are read a few at a time.
+    """Counts the pixels that changed class, or finds them counted; a few images are in memory.
 
     Args:
         config: The options.
@@ -33,8 +36,9 @@ def compare(config: CompareConfig, console: Console | None = None) -> dict[str, 
         What `changes.json` holds.
 
     Raises:
-        UsageError: A side is no labels, the classes differ, or no image is in both.
-        JobError: Two masks of one image differ in size.
+        UsageError: A side is no labels, the classes differ, no image is in both, or other things
+            lie in the output.
+        JobError: Two masks of one image differ in size, or a part file is damaged.
     """
     before, after = (Selection.find(side) for side in (config.before, config.after))
     for side in (before, after):
@@ -44,25 +48,43 @@ def compare(config: CompareConfig, console: Console | None = None) -> dict[str, 
             f"{config.before} and {config.after} differ in their {difference}; only labels of the "
             "same classes can be compared"
         )
-    if config.output is not None:
-        require_free(Path(config.output), (TABLE, RECORD))
-    with storage.scratch_folder() as scratch, connect(scratch) as connection:
-        before.load(connection, "a")
-        after.load(connection, "b")
+    sides = before, after
+    console = console or progress.new_console()
+    if config.output is None:
+        return _compared(config, sides, contextlib.nullcontext(), console)
+    output = Path(config.output)
+    with claimed(output, RECORD, (TABLE,), _WORK, _recorded(sides), console) as work:
+        if work is not None:
+            table = work / TABLE
+            writer = pq.ParquetWriter(table, SCHEMA, compression="zstd")
+            record = _compared(config, sides, writer, console)
+            storage.sync(table)
+            with publishing(output, _WORK):
+                storage.publish(table, output / TABLE)
+                storage.put(output / RECORD, storage.to_json(record))
+        return dict(storage.read_json(output / RECORD))
+
+
+def _compared(
+    config: CompareConfig,
+    sides: tuple[Selection, Selection],
+    table: AbstractContextManager[pq.ParquetWriter | None],
+    console: Console,
+) -> dict[str, Any]:
+    """The record; the rows of the images go to the table, if there is one."""
+    classes = sides[0].label_map.num_classes
+    with storage.scratch_folder() as scratch, connect(scratch) as connection, table as writer:
+        for side, name in zip(sides, ("a", "b"), strict=True):
+            side.load(connection, name)
         images = counts(connection)
         _require_common(config, images)
-        changes = Changes(np.zeros([before.label_map.num_classes] * 2, np.int64))
-        with _table(config.output) as writer:
-            rows = image_changes(connection, before.label_map.num_classes)
-            console = console or progress.new_console()
-            for some in progress.counted(rows, images["compared"], "compare", console):
-                changes.add(some)
-                if writer is not None:
-                    writer.write_table(pa.Table.from_pylist(list(some), schema=SCHEMA))
-    record = _record((before, after), images, changes)
-    if config.output is not None:
-        storage.put(Path(config.output) / RECORD, storage.to_json(record))
-    return record
+        changes = Changes(np.zeros([classes] * 2, np.int64))
+        rows = image_changes(connection, classes)
+        for some in progress.counted(rows, images["compared"], "compare", console):
+            changes.add(some)
+            if writer is not None:
+                writer.write_table(pa.Table.from_pylist(list(some), schema=SCHEMA))
+    return _record(sides, images, changes)
 
 
 def _require_common(config: CompareConfig, images: Mapping[str, int]) -> None:
@@ -74,44 +96,31 @@ def _require_common(config: CompareConfig, images: Mapping[str, int]) -> None:
         )
 
 
-@contextlib.contextmanager
-def _table(output: str | None) -> Iterator[pq.ParquetWriter | None]:
-    """A writer for the table of images, which appears once it is complete; None without output."""
-    if output is None:
-        yield None
-        return
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".{TABLE}"
-    try:
-        with pq.ParquetWriter(unfinished, SCHEMA, compression="zstd") as writer:
-            yield writer
-        storage.sync(unfinished)
-        storage.publish(unfinished, folder / TABLE)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def _record(
     sides: tuple[Selection, Selection], images: Mapping[str, int], changes: Changes
 ) -> dict[str, Any]:
-    before, after = sides
+    missing = images["image_changed"] + images["only_before"]
     return {
         "format_version": 1,
-        "before": _described(before),
-        "after": _described(after),
+        "config": _recorded(sides),
         "images": {**images, "changed": changes.changed_images},
+        "missing_fraction": missing / (images["compared"] + missing),
         "pixels": changes.pixels,
         "changed_pixels": changes.changed_pixels,
         "changed_fraction": changes.changed_fraction,
-        "classes": list(before.label_map.names),
+        "classes": list(sides[0].label_map.names),
         "transitions": changes.transitions.tolist(),
     }
 
 
-def _described(side: Selection) -> dict[str, Any]:
+def _recorded(sides: tuple[Selection, Selection]) -> dict[str, Any]:
+    """What decides what is written."""
     return {
-        "labels": storage.absolute(side.folder),
-        "runs": [record["run"] for record in side.records],
-        "model": side.records[-1]["model"]["fingerprint"],
+        name: {
+            "labels": storage.absolute(side.folder),
+            "runs": [record["run"] for record in side.records],
+            "is_run": side.is_run,
+            "model": side.records[-1]["model"]["fingerprint"],
+        }
+        for name, side in zip(("before", "after"), sides, strict=True)
     }

@@ -17,7 +17,7 @@ from segflow.errors import RejectCode, RejectError
 MaskFormat = Literal["png", "rle", "none"]
 
 _LARGEST_CELL = (1 << 31) - 1  # bytes; what a binary value of Parquet or Arrow holds
-_PIXELS_AT_ONCE = 1 << 22  # of a giant's mask
+_PIXELS_AT_ONCE = 1 << 22  # of a band
 _LONGEST_SHOWN = 4096  # pixels of a side
 
 
@@ -105,14 +105,16 @@ def decode(data: bytes, mask_format: MaskFormat) -> NDArray[Any]:
 
 
 def bands(data: bytes, mask_format: MaskFormat) -> Iterator[NDArray[Any]]:
-    """The class ids of a stored mask as rows from top to bottom, a giant's some at a time.
+    """The class ids of a stored mask as rows from top to bottom, of moderate size each.
 
-    Masks of one size come in equal bands, however they are stored.
+    A giant's are decoded one by one. Masks of one size come in equal bands, however they are
+    stored.
     """
     height, width = size_of(data, mask_format)
     rows = max(1, _PIXELS_AT_ONCE // width)
     if height * width <= LARGEST_DECODED:
-        yield decode(data, mask_format)
+        mask = decode(data, mask_format)
+        yield from (mask[top : top + rows] for top in range(0, height, rows))
     elif mask_format == "png":
         yield from png.read_bands(data, rows)
     else:

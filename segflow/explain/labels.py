@@ -75,7 +75,8 @@ class LabelRow:
     @property
     def source(self) -> Mapping[str, Any]:
         """The image file, and what became of it."""
-        return source(self.uri, self.row.get("image_sha256"), self.row.get("image_part"))
+        sha256, part = self.row.get("image_sha256"), self.row.get("image_part")
+        return source(self.uri, sha256, part, self.record["config"].get("limits"))
 
     def lineage(self, model_path: str | None) -> dict[str, Any]:
         """All of it, but for making it again.

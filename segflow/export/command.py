@@ -1,6 +1,5 @@
 """`segflow export` from config to the tree's record, but for the command line."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from segflow import __version__, hashing, outputs, storage
+from segflow.data.config import DecodeLimits
 from segflow.data.listing import require_outside
 from segflow.errors import JobError, RejectError, UsageError
 from segflow.export import trees
@@ -23,12 +23,11 @@ from segflow.export.config import ExportConfig
 from segflow.export.pictures import Pictures
 from segflow.export.rows import Row, choose, list_table, stream
 from segflow.jobs import progress
+from segflow.jobs.claim import claimed, publishing
 from segflow.jobs.cores import available_cores
-from segflow.jobs.launch import refuse_other_output, require_free
 from segflow.jobs.plan import connect
 from segflow.label.selection import Selection
 from segflow.label_map import LabelMap
-from segflow.lock import lock
 
 RECORD = "export.json"
 LEFT_OUT = "left_out.jsonl"
@@ -78,15 +77,12 @@ def export(config: ExportConfig, console: Console | None = None) -> Mapping[str,
     output = Path(config.output)
     for record in selection.records:
         require_outside(output, images=str(record["config"]["images"]))
-    if not (output / RECORD).is_file():
-        require_free(output, _OWN, _WORK)
-    with lock(output, _WORK):
-        if (output / RECORD).is_file():
-            refuse_other_output(output, RECORD, _recorded(config, selection, wanted))
-            console.print(f"{output}: complete already, nothing left to do")
-        else:
-            with _work_folder(output / _WORK) as work:
-                _Export(config, selection, wanted, work, console)(output)
+    recorded = _recorded(config, selection, wanted)
+    with claimed(output, RECORD, _OWN, _WORK, recorded, console) as work:
+        if work is not None:
+            for name in ("tree", "spill"):
+                (work / name).mkdir()
+            _Export(config, selection, wanted, work, console)(output)
         return dict(storage.read_json(output / RECORD))
 
 
@@ -122,19 +118,6 @@ def _recorded(config: ExportConfig, selection: Selection, wanted: Path | None) -
         "placing": config.placing,
         "color_masks": config.color_masks,
     }
-
-
-@contextlib.contextmanager
-def _work_folder(parent: Path) -> Iterator[Path]:
-    """A fresh folder, in place of one that a kill has left; it goes with all it holds."""
-    work = parent / "work"
-    shutil.rmtree(work, ignore_errors=True)
-    for name in ("tree", "spill"):
-        (work / name).mkdir(parents=True)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 @dataclass
@@ -183,7 +166,9 @@ class _Export:
         self, batches: Iterator[list[Row]], writer: Writer
     ) -> Iterator[list[Mapping[str, Any]]]:
         """What `writer` says of each image; those whose own file cannot be had are left out."""
-        pictures = Pictures(self.tree, writer.images, self.config.placing)
+        records = self.selection.records
+        limits = {r["run"]: DecodeLimits(**r["config"].get("limits", {})) for r in records}
+        pictures = Pictures(self.tree, writer.images, self.config.placing, limits)
 
         def write(row: Row) -> Mapping[str, Any] | RejectError:
             try:
@@ -211,11 +196,6 @@ class _Export:
     def _publish(self, output: Path, images: int) -> None:
         """Moves whole what is in the tree, then writes the record."""
         os.sync()  # one call for a million files
-        for name in storage.names_in(self.tree):
-            target = output / name
-            if target.is_dir():  # of a run that was killed here
-                shutil.rmtree(target)
-            (self.tree / name).rename(target)
         newest = self.selection.records[-1]
         record = {
             "format_version": 1,
@@ -225,4 +205,17 @@ class _Export:
             "config": _recorded(self.config, self.selection, self.wanted),
             "versions": {"segflow": __version__},
         }
-        storage.put(output / RECORD, storage.to_json(record))
+        with publishing(output, _WORK):
+            for name in _OWN:
+                _remove(output / name)  # of a run that was broken off here
+            for name in storage.names_in(self.tree):
+                (self.tree / name).rename(output / name)
+            storage.put(output / RECORD, storage.to_json(record))
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +24,13 @@ class Pictures:
         tree: The tree.
         folder: Where images lie in it, relative to the tree.
         placing: How they come there; None: not at all. Out of a pack they are always copied.
+        limits: Of each run: what it took is not too large now.
     """
 
     tree: Path
     folder: str
     placing: Placing | None
+    limits: Mapping[str, DecodeLimits]
 
     def place(self, row: Row) -> str | None:
         """Copies or links an image.
@@ -45,7 +48,7 @@ class Pictures:
         target = self.tree / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         if row.image_part is not None:
-            _unpack(row.uri, row.image_part, target)
+            _unpack(row.uri, row.image_part, self.limits[row.run], target)
         elif not Path(row.uri).is_file():
             raise RejectError(RejectCode.MISSING_IMAGE, "gone since it was labelled")
         elif self.placing == "link":
@@ -58,8 +61,8 @@ class Pictures:
         return relative
 
 
-def _unpack(uri: str, part: str, target: Path) -> None:
-    data = read_source(uri, (None, None), DecodeLimits(), "image", part)
+def _unpack(uri: str, part: str, limits: DecodeLimits, target: Path) -> None:
+    data = read_source(uri, (None, None), limits, "image", part)
     with target.open("xb") as copy:
         copy.write(data)
 

@@ -12,14 +12,14 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from segflow import parts
 from segflow.data import mask_formats
 from segflow.errors import JobError, UsageError
 from segflow.export.names import MARK, safe_name, same_name, suffix
 from segflow.jobs.plan import ROWS_AT_ONCE, write_listing
-from segflow.label.selection import Selection, sql_path
+from segflow.label.selection import Selection, parts_sql, table_parts
 from segflow.label_map import LabelMap
 
 _MASKS_AT_ONCE = 64
@@ -31,37 +31,36 @@ _LISTING = pa.schema(
     {
         "id": pa.int64(),
         "image_uri": pa.string(),
-        "run": pa.string(),
-        "part": pa.string(),
-        "place": pa.int64(),
         "name": pa.string(),
         "same_name": pa.string(),
     }
 )
-_COLUMNS = ("image_sha256", "height", "width", "mask", "mask_format")
 _PART = "image_part"  # where in a pack; tables of images that are all files may lack it
+_COLUMNS = ("image_sha256", "height", "width", "mask", "mask_format", _PART)
 
 # An image's number is where it stands among all rows of the model's runs when it comes up first,
 # so later runs change no number.
 _NUMBERED = """
     WITH numbered AS (
-      SELECT row_number() OVER (ORDER BY run, filename, file_row_number) AS number,
-             image_uri, run, filename AS part, file_row_number AS place
-      FROM chosen_masks
-    ), known AS (
-      SELECT *, min(number) OVER (PARTITION BY image_uri) AS id FROM numbered
+      SELECT row_number() OVER (ORDER BY run, filename, file_row_number) AS number, image_uri, run
+      FROM {rows}
     )
-    SELECT id, image_uri, run, part, place FROM known SEMI JOIN chosen USING (image_uri, run)
-    ORDER BY id
+    SELECT min(number) AS id, image_uri, arg_min(run, number) AS run
+    FROM numbered GROUP BY image_uri ORDER BY id
 """
 
-# Of several of one name, the image with the lowest number has it to itself.
+# Of several of one name, the image with the lowest number has it to itself, whether or not it is
+# exported.
 _NAMED = """
     CREATE TABLE named AS
-    SELECT id, image_uri, run, part, place,
-           if(row_number() OVER (PARTITION BY same_name ORDER BY id) = 1,
-              name, name || '{mark}' || id) AS name
-    FROM read_parquet({listing})
+    WITH names AS (
+      SELECT id, image_uri,
+             if(row_number() OVER (PARTITION BY same_name ORDER BY id) = 1,
+                name, name || '{mark}' || id) AS name
+      FROM read_parquet({listing})
+    )
+    SELECT id, image_uri, run, filename AS part, file_row_number AS place, name
+    FROM names JOIN chosen USING (image_uri) JOIN chosen_masks USING (image_uri, run)
 """
 
 # A list's relative entries start from its folder, as everywhere.
@@ -155,11 +154,13 @@ def choose(
         UsageError: No image is labelled, or the list cannot be read or names none.
     """
     selection.load(connection, "chosen")
-    sources = {record["run"]: str(record["config"]["images"]) for record in selection.records}
+    records = selection.of_model
+    sources = {record["run"]: str(record["config"]["images"]) for record in records}
     listing = spill / "listing.parquet"
-    numbered = connection.sql(_NUMBERED).to_arrow_reader(ROWS_AT_ONCE)
+    rows = parts_sql(table_parts(selection.folder, records, "images"))
+    numbered = connection.sql(_NUMBERED.format(rows=rows)).to_arrow_reader(ROWS_AT_ONCE)
     write_listing(listing, _listed(numbered, sources), _LISTING)
-    connection.execute(_NAMED.format(listing=sql_path(listing), mark=MARK))
+    connection.execute(_NAMED.format(listing=parts.sql_path(listing), mark=MARK))
     listing.unlink()
     images = _count(connection)
     if not images:
@@ -195,7 +196,12 @@ def _listed(numbered: pa.RecordBatchReader, sources: Mapping[str, str]) -> Itera
     for batch in numbered:
         for row in batch.to_pylist():
             name = safe_name(row["image_uri"], sources[row["run"]])
-            yield {**row, "name": name, "same_name": same_name(name)}
+            yield {
+                "id": row["id"],
+                "image_uri": row["image_uri"],
+                "name": name,
+                "same_name": same_name(name),
+            }
 
 
 def list_table(path: Path) -> str:
@@ -210,7 +216,7 @@ def list_table(path: Path) -> str:
             f"{path}: expected a file, LIST.csv, .jsonl or .parquet with a column "
             "image_uri or image"
         )
-    return table.format(path=sql_path(path))
+    return table.format(path=parts.sql_path(path))
 
 
 def _keep_listed(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -240,20 +246,9 @@ def _count(connection: duckdb.DuckDBPyConnection) -> int:
 
 def _with_masks(chosen: Iterator[Mapping[str, Any]]) -> Iterator[Row]:
     for part, rows in itertools.groupby(chosen, key=itemgetter("part")):
-        wanted = {row["place"]: row for row in rows}
-        try:
-            with pq.ParquetFile(part) as file:
-                for place, stored in enumerate(_stored(file)):
-                    if place in wanted:
-                        yield _row(wanted[place], stored)
-        except (pa.ArrowException, OSError) as error:
-            raise JobError(f"{part}: damaged: {error}; try segflow verify") from error
-
-
-def _stored(file: pq.ParquetFile) -> Iterator[Mapping[str, Any]]:
-    columns = [name for name in (*_COLUMNS, _PART) if name in file.schema_arrow.names]
-    for batch in file.iter_batches(_MASKS_AT_ONCE, columns=columns):
-        yield from batch.to_pylist()
+        by_place = {row["place"]: row for row in rows}
+        for place, stored in parts.rows_at(part, by_place, _COLUMNS):
+            yield _row(by_place[place], stored)
 
 
 def _row(named: Mapping[str, Any], stored: Mapping[str, Any]) -> Row:

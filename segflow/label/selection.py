@@ -1,7 +1,6 @@
 """The labels that a command is about: those of a folder that hold now, or those of one run."""
 
 import contextlib
-import glob
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from segflow import outputs
 from segflow.errors import UsageError
 from segflow.label.current import current_sql
 from segflow.label_map import LabelMap
+from segflow.parts import scan
 
 _MEMORY = "512MB"  # beyond it DuckDB spills to disk
 
@@ -25,12 +25,14 @@ class Selection:
         address: As the user gave it.
         folder: The labels' folder.
         records: Commit records of the runs, oldest first.
+        of_model: Those of all runs of their model.
         is_run: One run is meant, whatever came after it.
     """
 
     address: str
     folder: Path
     records: Sequence[Mapping[str, Any]]
+    of_model: Sequence[Mapping[str, Any]]
     is_run: bool
 
     @classmethod
@@ -54,11 +56,10 @@ class Selection:
                 "such as labels/runs/RUN.json"
             )
         records = outputs.read_records(path, outputs.LABELS)
-        if run is not None:
-            return cls(address, path, [_of_run(records, run, path)], is_run=True)
-        newest = records[-1]["model"]["fingerprint"]
-        ours = [record for record in records if record["model"]["fingerprint"] == newest]
-        return cls(address, path, ours, is_run=False)
+        chosen = records[-1] if run is None else _of_run(records, run, path)
+        model = chosen["model"]["fingerprint"]
+        ours = [record for record in records if record["model"]["fingerprint"] == model]
+        return cls(address, path, ours if run is None else [chosen], ours, is_run=run is not None)
 
     def require_masks(self, purpose: str) -> None:
         """Refuses labels without masks, of which there are none `purpose`, such as `to export`.
@@ -129,18 +130,10 @@ def parts_sql(parts: Sequence[Path]) -> str:
     Columns that only some of them have are null in the others; `filename` and `file_row_number`
     say where a row lies. Of labels, `run` is a column, too.
     """
-    quoted = ", ".join(sql_path(part) for part in parts)
-    # Hive partitioning would read columns out of any folder above that is called a=b.
-    options = "union_by_name = true, filename = true, file_row_number = true"
-    table = f"read_parquet([{quoted}], {options}, hive_partitioning = false)"
+    table = scan(parts, "union_by_name", "file_row_number")
     if not parts[0].parent.name.startswith("run="):
         return table
     return f"(SELECT *, regexp_extract(filename, 'run=([^/]*)/[^/]*$', 1) AS run FROM {table})"
-
-
-def sql_path(path: Path | str) -> str:
-    """A path as DuckDB takes it for itself: as text of SQL, and not for a pattern."""
-    return "'" + glob.escape(str(path)).replace("'", "''") + "'"
 
 
 @contextlib.contextmanager
@@ -148,9 +141,11 @@ def current_views(connection: duckdb.DuckDBPyConnection, folder: Path) -> Iterat
     """Has the views of `current.sql` for the body, which reads them; little memory afterwards."""
     # A buffer for the largest run record is reserved there, though hardly used.
     connection.execute("SET memory_limit = '8GB'")
-    connection.execute(current_sql(folder))
-    yield
-    connection.execute(f"SET memory_limit = '{_MEMORY}'")
+    try:
+        connection.execute(current_sql(folder))
+        yield
+    finally:
+        connection.execute(f"SET memory_limit = '{_MEMORY}'")
 
 
 def _of_run(records: Sequence[Mapping[str, Any]], run: str, folder: Path) -> Mapping[str, Any]:

@@ -66,7 +66,7 @@ FLAGS = {
         **SHARED,
     },
     "report": {"output": "none", **SHARED},
-    "compare": {"output": "none", "max-change": "1.0", **SHARED},
+    "compare": {"output": "none", "max-change": "1.0", "max-missing": "0.0", **SHARED},
     "export": {
         **dict.fromkeys(("format", "output"), REQUIRED),
         **{"run": "none", "images-from": "none", "review-only": "False"},

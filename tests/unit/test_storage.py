@@ -3,6 +3,7 @@ import json
 import multiprocessing
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -191,6 +192,29 @@ def test_a_file_whose_writing_failed_leaves_what_was_there(tmp_path):
         raise KeyError
     assert (tmp_path / "file").read_bytes() == b"old"
     assert _everything_in(tmp_path) == ["file"]
+
+
+def test_two_writers_of_a_folder_who_clean_up_leave_each_other_alone(tmp_path):
+    with storage.written_whole(tmp_path / "a") as first:
+        first.write_bytes(b"first")
+        with storage.written_whole(tmp_path / "b") as second:
+            storage.remove_scraps(tmp_path)
+            second.write_bytes(b"second")
+        storage.remove_scraps(tmp_path)
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert (tmp_path / "b").read_bytes() == b"second"
+    assert _everything_in(tmp_path) == ["a", "b"]
+
+
+def test_what_a_killed_writer_wrote_bit_by_bit_goes_after_an_hour(tmp_path):
+    with storage.written_whole(tmp_path / "a") as unfinished:
+        unfinished.write_bytes(b"half")
+    scrap = (tmp_path / "a").rename(unfinished)
+    for hours, left in ((0.5, [scrap.name]), (1.5, [])):
+        then = time.time() - hours * 3600
+        os.utime(scrap, (then, then))
+        storage.remove_scraps(tmp_path)
+        assert _everything_in(tmp_path) == left
 
 
 def test_publish_moves_and_may_be_repeated(tmp_path):

@@ -13,11 +13,13 @@ from PIL import Image
 from rich.console import Console
 
 from pipelines.compare import main
+from segflow.compare import command
 from segflow.compare.command import compare
 from segflow.compare.config import CompareConfig
 from segflow.errors import UsageError
 from segflow.label import labelling
 from segflow.label_map import LabelClass, LabelMap
+from segflow.lock import lock
 from tests.unit.label.batches import LABELS, FakePredictor, Labels, predicted
 
 QUIET = Console(file=io.StringIO())
@@ -156,7 +158,10 @@ def test_the_newest_model_of_a_folder_counts(labels, images, monkeypatch):
     other = _other(labels, monkeypatch, labels.output.name)  # into the same folder
     record = _compare(labels.output / f"runs/{first['run']}.json", other.output)
     assert record["transitions"] == _expected(images).tolist()
-    assert [record[side]["model"] for side in ("before", "after")] == ["model a", "model b"]
+    assert [record["config"][side]["model"] for side in ("before", "after")] == [
+        "model a",
+        "model b",
+    ]
 
 
 def test_the_exit_code_is_a_gate(labels, images, monkeypatch, capsys):
@@ -170,6 +175,64 @@ def test_the_exit_code_is_a_gate(labels, images, monkeypatch, capsys):
     assert main([*sides, f"--max-change={share * 0.999}"]) == 1
     assert "changed, more than --max-change" in capsys.readouterr().err
     assert main([*sides, "--max-change=2"]) == 2
+
+
+def test_lost_images_do_not_pass_the_gate(labels, images, monkeypatch, capsys):
+    labels.label()
+    (labels.images / "0.png").unlink()
+    _save(labels.images / "1.png", images["2.png"])
+    _save(labels.images / "new.png", images["2.png"])
+    other = _other(labels, monkeypatch)
+    sides = [str(labels.output), str(other.output)]
+
+    assert main(sides) == 1
+    message = "40.0000% of the images cannot be compared, more than --max-missing 0 (0.0000%)"
+    assert message in capsys.readouterr().err
+    assert main([*sides, "--max-missing=0.4"]) == 0
+    assert main([*sides, "--max-missing=0.39", "--max-change=0"]) == 1
+    message = capsys.readouterr().err
+    assert "--max-change" in message
+    assert "--max-missing" in message
+
+
+def test_a_second_comparison_finds_it_complete_or_is_refused(
+    labels, images, monkeypatch, tmp_path, capfd
+):
+    labels.label()
+    other = _other(labels, monkeypatch)
+    out = tmp_path / "changes"
+    words = [str(labels.output), str(other.output), f"--output={out}"]
+    assert main(words) == 0
+    first = capfd.readouterr().out
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
+
+    assert main(words) == 0
+    again = capfd.readouterr()
+    assert again.out == first
+    assert "complete already, nothing left to do" in again.err
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before
+    assert main([*words, "--max-change=0"]) == 1
+    assert main([words[1], words[0], words[2]]) == 2
+    assert "of other settings: after.labels is" in capfd.readouterr().err
+
+
+def test_a_comparison_that_is_broken_off_can_be_run_again(labels, images, monkeypatch, tmp_path):
+    labels.label()
+    other = _other(labels, monkeypatch)
+    out = tmp_path / "changes"
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for module, name in ((command, "counts"), (command.storage, "put")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, fail)
+            with pytest.raises(KeyboardInterrupt):
+                _compare(labels.output, other.output, output=str(out))
+    _compare(labels.output, other.output, output=str(out))
+    assert sorted(p.name for p in out.iterdir()) == ["changes.json", "changes.parquet"]
+    with lock(tmp_path / "busy", "_compare"), pytest.raises(UsageError, match="is at work there"):
+        _compare(labels.output, other.output, output=str(tmp_path / "busy"))
 
 
 def test_what_cannot_be_compared_is_said(labels, images, monkeypatch, tmp_path):

@@ -19,6 +19,7 @@ def test_a_file_in_a_pack_is_read_where_it_lies(tmp_path):
 
     same = source(uri, _sha256(b"picture"), part)
     assert same == {"uri": uri, "sha256": _sha256(b"picture"), "part": part, "state": "same"}
+    assert source(uri, _sha256(b"picture"), part, {"max_bytes": 6})["state"] == "missing"
     pack.write_bytes(b"before" + b"another" + b"behind")
     assert source(uri, _sha256(b"picture"), part)["found_sha256"] == _sha256(b"another")
     pack.unlink()

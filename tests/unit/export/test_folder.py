@@ -59,6 +59,25 @@ def test_a_list_chooses_and_changes_no_name(labels, drawn, tmp_path, suffix):
     assert some.items() <= every.items()
 
 
+def test_names_and_ids_depend_neither_on_the_run_nor_on_what_is_gone(labels, drawn, tmp_path):
+    save(labels.images / "a.bmp", drawn["b.png"])
+    labels.label()
+    export_to(tmp_path / "all", labels, "coco")
+    every = numbers(tmp_path / "all")
+    (labels.images / "a.bmp").unlink()
+    save(labels.images / "a.png", drawn["e.png"])
+    record = labels.label()
+
+    export_to(tmp_path / "now", labels, "coco")
+    export_to(tmp_path / "run", labels, "coco", run=record["run"])
+
+    now, run = (numbers(tmp_path / name) for name in ("now", "run"))
+    (name,) = run
+    assert name.startswith("a~")
+    assert run.items() <= now.items() <= every.items()
+    assert len(now) == len(every) - 1
+
+
 def test_the_newest_review_list_chooses(labels, drawn, tmp_path):
     labels.label(review=0)
     with pytest.raises(UsageError, match="holds no review list"):
@@ -141,6 +160,29 @@ def test_what_fails_leaves_nothing_and_what_a_kill_left_is_replaced(
     (stale / "stale.png").touch()
     (tmp_path / "out" / "masks").mkdir()
     (tmp_path / "out" / "masks" / "stale.png").touch()
+    assert _files_of_export(labels, tmp_path / "out") == whole
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
+def test_what_was_stopped_while_it_was_published_is_made_again(
+    labels, drawn, tmp_path, monkeypatch, stop
+):
+    labels.label()
+    whole = _files_of_export(labels, tmp_path / "whole")
+    rename, moved = Path.rename, []
+
+    def second_fails(path: Path, target: Path) -> Path:
+        if "tree" in path.parts:
+            moved.append(path)
+            if len(moved) == 2:
+                raise stop
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", second_fails)
+        with pytest.raises(stop):
+            export_to(tmp_path / "out", labels, "png", color_masks=True)
+    assert (tmp_path / "out" / "color_masks").is_dir()
     assert _files_of_export(labels, tmp_path / "out") == whole
 
 
