@@ -206,7 +206,7 @@ def _weights(entry: Mapping[str, Any]) -> int:
     if name == "function":
         plain = module in _FUNCTION_MODULES and called in ACTIVATIONS
     else:
-        plain = name in CLASSES.get(module, ()) or address in (*_MODELS, "keras.DTypePolicy")
+        plain = name in CLASSES.get(str(module), ()) or address in (*_MODELS, "keras.DTypePolicy")
     if plain:
         return 0
     if module == "keras.layers" and name in _WEIGHTLESS:
