@@ -1,6 +1,8 @@
 """A bundle at work: images of any size in, masks of the same size out."""
 
 import math
+import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +27,11 @@ from segflow.label.windows import AUTO, SLIDING, Windows, WindowsMode
 from segflow.train.bundle import Bundle, Tta
 
 DEFAULT_BATCH_SIZE = 8
+
+# What jobs have loaded, for as long as one uses it: by what it is made of.
+_loaded: weakref.WeakValueDictionary[tuple[object, ...], "Predictor"]
+_loaded = weakref.WeakValueDictionary()
+_loading = threading.Lock()
 
 
 class Predictor:
@@ -261,24 +268,34 @@ def load_for_job(
 ) -> Predictor:
     """Loads the bundle that a run was planned with, each batch on one thread.
 
-    The arguments are `Predictor`'s, besides the run's fingerprint of the bundle, and how many
-    batches are in hand at once.
+    All threads of a process share it. The arguments are `Predictor`'s, besides the run's
+    fingerprint of the bundle, and how many batches are in hand at once.
 
     Raises:
         JobError: Another bundle lies there by now; one run must not mix two models.
     """
     use_one_thread_per_batch(worker_threads)
+    made_of = path, fingerprint, batch_size, tta, windows, keep_confidences, uncertain_below
+    with _loading:  # whoever comes second waits, and loads nothing
+        predictor = _loaded.get(made_of)
+        if predictor is None:
+            predictor = Predictor(
+                _planned_bundle(path, fingerprint),
+                batch_size,
+                tta,
+                windows,
+                keep_confidences=keep_confidences,
+                uncertain_below=uncertain_below,
+            )
+            _loaded[made_of] = predictor
+    return predictor
+
+
+def _planned_bundle(path: str, fingerprint: str) -> Bundle:
     bundle = Bundle.load(path)
     if bundle.fingerprint != fingerprint:
         raise JobError(
             f"model {path}: its fingerprint is {bundle.fingerprint[:12]}…, the run was planned "
             f"with {fingerprint[:12]}…; put that bundle back, or choose another --output"
         )
-    return Predictor(
-        bundle,
-        batch_size,
-        tta,
-        windows,
-        keep_confidences=keep_confidences,
-        uncertain_below=uncertain_below,
-    )
+    return bundle
