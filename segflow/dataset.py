@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from segflow import hashing, storage
 from segflow.errors import UsageError
@@ -11,6 +11,9 @@ from segflow.label_map import LabelMap
 
 FORMAT_VERSION = 1
 RECORD_NAME = "dataset.json"
+
+ResizePolicy = Literal["stretch", "letterbox", "crop", "tile"]
+"""What brings an image to the size of stored ones."""
 
 
 @dataclass(frozen=True)

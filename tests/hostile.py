@@ -91,6 +91,14 @@ def _nested(_: Any, layers: dict[str, dict[str, Any]]) -> None:
     layers["Rescaling"] |= {"class_name": "TimeDistributed", "config": {"layer": inner}}
 
 
+def _inside_activation(inner: dict[str, Any]) -> Change:
+    return replace_layer(class_name="Activation", config={"name": "x", "activation": inner})
+
+
+def _grown(layer: str, config: dict[str, Any]) -> dict[str, Any]:
+    return {"module": "keras.layers", "class_name": layer, "config": config}
+
+
 # What a config may not say, and the words with which it is refused.
 CONFIGS: dict[str, tuple[Change, str]] = {
     "lambda": (
@@ -149,6 +157,53 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     "negative filters": (
         set_in("Conv2D", "config", "filters", -(10**9)),
         "has filters -1000000000, which is not as Keras writes it",
+    ),
+    "gigantic metric": (
+        _inside_activation(
+            {
+                "module": "keras.metrics",
+                "class_name": "MeanIoU",
+                "config": {"num_classes": 10**6, "name": "m"},
+                "registered_name": None,
+            }
+        ),
+        "it names 'keras.metrics.MeanIoU', which is not among the layers that segflow loads",
+    ),
+    "metric as a function": (
+        _inside_activation({"module": "builtins", "class_name": "function", "config": "MeanIoU"}),
+        "it names 'builtins.MeanIoU'",
+    ),
+    "metric in a model inside": (
+        replace_layer(
+            module="keras",
+            class_name="Sequential",
+            config={"layers": []},
+            compile_config={
+                "metrics": [{"module": "keras.metrics", "class_name": "MeanIoU", "config": {}}]
+            },
+        ),
+        "it names 'keras.metrics.MeanIoU'",
+    ),
+    "operation that calls": (
+        replace_layer(module="keras.src.ops.core", class_name="Map", config={}),
+        "it names 'keras.src.ops.core.Map'",
+    ),
+    "operation that fills": (
+        replace_layer(module="keras.src.ops.numpy", class_name="Full", config={}),
+        "it names 'keras.src.ops.numpy.Full'",
+    ),
+    "growth as an activation": (
+        _inside_activation(_grown("UpSampling2D", {"size": 10**4})),
+        "it has 'keras.layers.UpSampling2D' as 'activation' of another layer",
+    ),
+    "model inside a layer": (
+        replace_layer(
+            class_name="TimeDistributed",
+            config={
+                "layer": {"module": "keras", "class_name": "Sequential", "config": {"layers": []}}
+            },
+        ),
+        "it has 'keras.Sequential' as 'layer' of another layer",
     ),
     "hidden weights": (set_in("Conv2D", "config", "lora_rank", 10**9), "has LoRA weights"),
     "constants alone": (_without_tensors, "calls a layer with constants alone"),

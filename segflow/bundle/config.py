@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from segflow.data.config import ResizePolicy, parse_image_size
+from segflow.data.config import parse_image_size
 from segflow.data.reading import ReadingConfig
+from segflow.dataset import ResizePolicy
 from segflow.errors import UsageError
 
 

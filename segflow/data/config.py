@@ -12,10 +12,10 @@ from segflow.data.patterns import parse_mask_pattern
 from segflow.data.reading import ReadingConfig
 from segflow.data.splits import parse_group_pattern
 from segflow.data.tiles import TileConfig
+from segflow.dataset import ResizePolicy
 from segflow.errors import UsageError
 from segflow.ranges import require_range
 
-ResizePolicy = Literal["stretch", "letterbox", "crop", "tile"]
 MaskResize = Literal["nearest", "majority"]
 Annotators = Literal["first", "majority"]
 

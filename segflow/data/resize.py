@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segflow.data.config import MaskResize, ResizePolicy
+from segflow.data.config import MaskResize
+from segflow.dataset import ResizePolicy
 
 PADDING = 128  # grey; what the models' normalisation makes nearly zero
 _LONGEST = 16  # crops; bounds the logits of a strip, which are kept until it is resized

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -37,14 +38,14 @@ class FixedBatches:
 
     def __call__(
         self, pictures: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
-    ) -> Iterator[tuple[tf.Tensor, ...]]:
+    ) -> Iterator[list[NDArray[Any]]]:
         """What the model says of pictures, in order, a batch after another.
 
         Args:
             pictures: uint8 [height, width, 3] each, of the model's size.
 
         Yields:
-            The model's tensors for the next pictures; no padding.
+            What its tensors hold for the next pictures, in the machine's own memory; no padding.
 
         Raises:
             JobError: There is no memory for one picture alone.
@@ -54,11 +55,12 @@ class FixedBatches:
             batch_size, ask = self._current
             some = pictures[done : done + batch_size]
             try:
-                said = ask(self._padded(some, batch_size))
+                # Copied here: nothing later allocates on the device, beyond the reach of halving.
+                said = [each.numpy() for each in ask(self._padded(some, batch_size))]
             except tf.errors.ResourceExhaustedError as error:
                 self._halve(batch_size, error)
                 continue
-            yield said if len(some) == batch_size else tuple(one[: len(some)] for one in said)
+            yield [each[: len(some)] for each in said]
             done += len(some)
 
     def _padded(

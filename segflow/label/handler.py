@@ -8,6 +8,7 @@ import numpy as np
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 from numpy.typing import NDArray
 
+from segflow.label.options import loading_options
 from segflow.label.windows import WindowsMode
 from segflow.train.bundle import Tta
 
@@ -51,11 +52,15 @@ class SegmentationModelHandler(ModelHandler[NDArray[np.uint8], PredictionResult,
             window_overlap: Likewise.
             **options: Beam's, such as `large_model`, `model_copies`, `max_batch_duration_secs`
                 and `env_vars`.
+
+        Raises:
+            ValueError: There is no such test-time augmentation.
+            UsageError: The size of batches, or what is said of windows, is out of range.
         """
+        loading = loading_options(batch_size, tta, windows, window_overlap)
         super().__init__(min_batch_size=batch_size, max_batch_size=batch_size, **options)
         self._model = os.fspath(model)
-        self._loading: dict[str, Any] = {"batch_size": batch_size, "tta": tta}
-        self._loading |= {"windows": windows, "window_overlap": window_overlap}
+        self._loading = loading
 
     def load_model(self) -> "Predictor":
         """The bundle's predictor.

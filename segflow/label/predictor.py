@@ -1,6 +1,8 @@
 """A bundle at work: images of any size in, masks of the same size out."""
 
 import math
+import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +27,11 @@ from segflow.label.windows import AUTO, SLIDING, Windows, WindowsMode
 from segflow.train.bundle import Bundle, Tta
 
 DEFAULT_BATCH_SIZE = 8
+
+# What jobs have loaded, for as long as one uses it: by what it is made of.
+_loaded: weakref.WeakValueDictionary[tuple[object, ...], "Predictor"]
+_loaded = weakref.WeakValueDictionary()
+_loading = threading.Lock()
 
 
 class Predictor:
@@ -171,14 +178,13 @@ class Predictor:
             )
 
     def _predict_batch(self, prepared: Sequence[Prepared]) -> Iterator[Prediction]:
-        said = (
-            one for part in self._batches([p.pixels for p in prepared]) for one in _apart(*part)
-        )
+        parts = self._batches([p.pixels for p in prepared])
+        said = (one for part in parts for one in zip(*part, strict=True))
         for one, (logits, *statistics) in zip(prepared, said, strict=True):
             yield self._prediction(logits, statistics, one.placement)
 
     def _prediction(
-        self, logits: tf.Tensor, statistics: Sequence[NDArray[Any]], placement: Placement
+        self, logits: NDArray[np.float32], statistics: Sequence[NDArray[Any]], placement: Placement
     ) -> Prediction:
         best, confidence, entropy = (each[placement.box] for each in statistics)
         sums = self._new_sums(best.shape)
@@ -205,10 +211,11 @@ class Predictor:
         # Logits are resized as a whole: a crop's scale bounds how many there are.
         blocks = self._slider(prepared.rows, placement.target)
         logits = sliding.whole_logits(blocks, placement.target)
-        return self._prediction(tf.constant(logits), self._reduced(logits), placement)
+        return self._prediction(logits, self._reduced(logits), placement)
 
     def _reduced(self, logits: NDArray[np.float32]) -> Sequence[NDArray[Any]]:
-        best, *certainty = (each.numpy() for each in of_each_pixel(tf.constant(logits)))
+        with tf.device("CPU:0"):  # a GPU may have no memory left beside the model
+            best, *certainty = (each.numpy() for each in of_each_pixel(tf.constant(logits)))
         return best.astype(self._dtype), *certainty
 
     def _new_sums(self, size: tuple[int, int]) -> ConfidenceSums:
@@ -216,17 +223,12 @@ class Predictor:
         return ConfidenceSums(classes, size, self._uncertain_below, self._keep_confidences)
 
     def _window_logits(self, windows: NDArray[np.uint8]) -> NDArray[np.float32]:
-        parts = [logits.numpy() for logits, *_ in self._batches(windows)]
+        parts = [logits for logits, *_ in self._batches(windows)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _logits_and_statistics(self, pixels: tf.Tensor) -> tuple[tf.Tensor, ...]:
         logits = self._model(tf.cast(pixels, tf.float32), training=False)
         return logits, *of_each_pixel(logits)
-
-
-def _apart(logits: tf.Tensor, *statistics: tf.Tensor) -> Iterator[tuple[Any, ...]]:
-    """What is said of each picture of a batch; the logits stay on the device."""
-    yield from zip(logits, *(each.numpy() for each in statistics), strict=True)
 
 
 def load_bundle(
@@ -266,24 +268,34 @@ def load_for_job(
 ) -> Predictor:
     """Loads the bundle that a run was planned with, each batch on one thread.
 
-    The arguments are `Predictor`'s, besides the run's fingerprint of the bundle, and how many
-    batches are in hand at once.
+    All threads of a process share it. The arguments are `Predictor`'s, besides the run's
+    fingerprint of the bundle, and how many batches are in hand at once.
 
     Raises:
         JobError: Another bundle lies there by now; one run must not mix two models.
     """
     use_one_thread_per_batch(worker_threads)
+    made_of = path, fingerprint, batch_size, tta, windows, keep_confidences, uncertain_below
+    with _loading:  # whoever comes second waits, and loads nothing
+        predictor = _loaded.get(made_of)
+        if predictor is None:
+            predictor = Predictor(
+                _planned_bundle(path, fingerprint),
+                batch_size,
+                tta,
+                windows,
+                keep_confidences=keep_confidences,
+                uncertain_below=uncertain_below,
+            )
+            _loaded[made_of] = predictor
+    return predictor
+
+
+def _planned_bundle(path: str, fingerprint: str) -> Bundle:
     bundle = Bundle.load(path)
     if bundle.fingerprint != fingerprint:
         raise JobError(
             f"model {path}: its fingerprint is {bundle.fingerprint[:12]}…, the run was planned "
             f"with {fingerprint[:12]}…; put that bundle back, or choose another --output"
         )
-    return Predictor(
-        bundle,
-        batch_size,
-        tta,
-        windows,
-        keep_confidences=keep_confidences,
-        uncertain_below=uncertain_below,
-    )
+    return bundle

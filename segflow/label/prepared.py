@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segflow.data import resize
-from segflow.data.config import ResizePolicy
 from segflow.data.resize import Placement
+from segflow.dataset import ResizePolicy
 
 
 @dataclass(frozen=True)

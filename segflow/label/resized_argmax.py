@@ -9,11 +9,14 @@ from numpy.typing import DTypeLike, NDArray
 _BAND_BYTES = 1 << 24  # of resized logits at once; about what a core's caches still help with
 
 
-def resized_argmax(logits: tf.Tensor, size: tuple[int, int], dtype: DTypeLike) -> NDArray[Any]:
+def resized_argmax(
+    logits: NDArray[np.float32], size: tuple[int, int], dtype: DTypeLike
+) -> NDArray[Any]:
     """The most likely class of each pixel, from logits resized bilinearly.
 
     The same as `tf.image.resize` (half-pixel centres, no antialiasing) and an argmax, but the
-    resized logits of a large picture are never in memory together.
+    resized logits of a large picture are never in memory together, and none are on a GPU, which may
+    have no memory left beside the model.
 
     Args:
         logits: float32 [h, w, classes].
@@ -27,9 +30,11 @@ def resized_argmax(logits: tf.Tensor, size: tuple[int, int], dtype: DTypeLike) -
     band = max(1, _BAND_BYTES // (4 * width * logits.shape[-1]))
     lower, upper, share = _source_rows(logits.shape[0], height)
     ids = np.empty(size, dtype)
-    for first in range(0, height, band):
-        rows = slice(first, first + band)
-        ids[rows] = _band_ids(logits, lower[rows], upper[rows], share[rows], width)
+    with tf.device("CPU:0"):
+        source = tf.constant(logits)
+        for first in range(0, height, band):
+            rows = slice(first, first + band)
+            ids[rows] = _band_ids(source, lower[rows], upper[rows], share[rows], width)
     return ids
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -13,7 +13,9 @@ from segflow.data.config import DecodeLimits
 from segflow.data.mask_formats import MaskFormat
 from segflow.errors import RejectError
 from segflow.label.images import Labeller
+from segflow.label.options import loading_options
 from segflow.label.windows import WindowsMode
+from segflow.ranges import GROUND_RESOLUTION, require, require_range
 from segflow.train.bundle import Tta
 
 LABELS, REJECTS = "labels", "rejects"
@@ -38,6 +40,10 @@ class LabelImages(beam.PTransform):
         Two collections: `labels` of dicts, a row of the `images` table each, with `areas`, the
         rows of the `areas` table; and `rejects` of dicts {`key`, `image_uri`, `mask_uri`,
         `code`, `message`}.
+
+    Raises:
+        ValueError: There is no such test-time augmentation.
+        UsageError: Another attribute is out of its range.
     """
 
     model: str
@@ -48,13 +54,26 @@ class LabelImages(beam.PTransform):
     windows: WindowsMode = "auto"
     window_overlap: float = 0.25
 
+    def __post_init__(self) -> None:
+        self._options()  # says what is wrong here, and not on the workers
+        require(
+            "mask_format",
+            self.mask_format,
+            self.mask_format in get_args(MaskFormat),
+            f"one of {', '.join(get_args(MaskFormat))}",
+        )
+        if self.ground_resolution is not None:
+            require_range("ground_resolution", self.ground_resolution, *GROUND_RESOLUTION)
+
+    def _options(self) -> dict[str, Any]:
+        return loading_options(self.batch_size, self.tta, self.windows, self.window_overlap)
+
     def expand(self, paths: beam.PCollection[str]) -> Any:
         """Builds the graph."""
         batches = paths | "Batch" >> beam.BatchElements(
             min_batch_size=self.batch_size, max_batch_size=self.batch_size
         )
-        loading = {"path": self.model, "batch_size": self.batch_size, "tta": self.tta}
-        loading |= {"windows": self.windows, "window_overlap": self.window_overlap}
+        loading = {"path": self.model, **self._options()}
         segment = _Segment(loading, self.mask_format, self.ground_resolution)
         return batches | "Segment" >> beam.ParDo(segment).with_outputs(REJECTS, main=LABELS)
 

@@ -1,9 +1,9 @@
 """When windows slide over a picture, and how much they overlap."""
 
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
-from segflow.data.config import ResizePolicy
+from segflow.dataset import ResizePolicy
 from segflow.errors import UsageError
 from segflow.ranges import require, require_range
 
@@ -35,7 +35,7 @@ class Windows:
         """Whether pictures above the caps are read by rows; else they are too large."""
         return self.when != "never"
 
-    def policy(self, trained: str) -> ResizePolicy:
+    def policy(self, trained: ResizePolicy) -> ResizePolicy:
         """How a picture is brought to the model's scale; where it is `SLIDING`, windows follow.
 
         Args:
@@ -51,7 +51,7 @@ class Windows:
                 f"--windows never: the model was trained with --resize {trained} and sees whole "
                 "pictures through windows only; use --windows auto"
             )
-        return cast(ResizePolicy, trained)
+        return trained
 
 
 AUTO = Windows()

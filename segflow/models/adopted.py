@@ -10,7 +10,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from segflow.errors import UsageError
-from segflow.models.loading import load_plain
+from segflow.models.loading import load_plain, require_room
 from segflow.models.probabilities import logits_of
 
 Gives = Literal["logits", "probabilities"]
@@ -52,13 +52,14 @@ def adopt(
         gives: What it gives; `auto`: found out on a picture of noise.
 
     Raises:
-        UsageError: Keras cannot load the file, it takes other pictures, gives something else than
-            a number for each pixel and class, or numbers that are not finite.
+        UsageError: Keras cannot load the file, it takes other pictures, one of them would fill the
+            memory, or it gives something else than a finite number for each pixel and class.
     """
     model = load_plain(path)
     _require_pictures(path, model, size)
     pixels = keras.Input((*size, 3), name="image")
     said = _said(path, model, _scaled(pixels, pixel_range))
+    require_room(path, model, size)
     _require_logits(path, said, (None, *size, classes))
     found = _found(path, keras.Model(pixels, said), gives)
     if found == "probabilities":

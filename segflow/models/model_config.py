@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from segflow.models.plain_names import ACTIVATIONS, CLASSES
+
 _KINDS = ("1D", "2D", "3D")
 _POOLS = (
     *("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "MaxPooling"),
@@ -33,16 +35,11 @@ _WEIGHTLESS = frozenset(
     )
 )
 
-# Modules of which everything only makes numbers of numbers.
-_PLAIN_MODULES = frozenset(
-    (
-        *("keras.activations", "keras.constraints", "keras.initializers", "keras.losses"),
-        *("keras.metrics", "keras.ops", "keras.optimizers", "keras.optimizers.schedules"),
-        *("keras.regularizers", "keras.src.ops.core", "keras.src.ops.einops"),
-        *("keras.src.ops.image", "keras.src.ops.linalg", "keras.src.ops.math"),
-        *("keras.src.ops.nn", "keras.src.ops.numpy"),
-    )
-)
+# Where Keras looks for the functions that a config names.
+_FUNCTION_MODULES = frozenset(("builtins", "keras.activations", "keras.ops"))
+
+# Layers that keep shapes, which another layer may have in place of an activation function.
+_ACTIVATION_LAYERS = frozenset(("ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"))
 
 _MODELS = frozenset(("keras.Functional", "keras.Model", "keras.Sequential"))
 _MODELS |= {"keras.src.models.functional.Functional"}
@@ -188,6 +185,7 @@ def asked_weights(config: Any) -> int:
         elif isinstance(value, dict):
             total += _weights(value) if "class_name" in value else 0
             _require_symbolic(value.get("inbound_nodes"))
+            _require_shapes_kept(value)
             waiting.extend(value.values())
     return total
 
@@ -204,10 +202,12 @@ def _weights(entry: Mapping[str, Any]) -> int:
         raise UnsafeModelError(
             f"it names the custom object {_short(entry['registered_name'])}; {_EXPECTED}"
         )
-    if name == "function" and module == "builtins":
-        return 0  # Keras looks it up among its own activations and the like
     address = f"{module}.{called}"
-    if module in _PLAIN_MODULES or address in _MODELS or address == "keras.DTypePolicy":
+    if name == "function":
+        plain = module in _FUNCTION_MODULES and called in ACTIVATIONS
+    else:
+        plain = name in CLASSES.get(str(module), ()) or address in (*_MODELS, "keras.DTypePolicy")
+    if plain:
         return 0
     if module == "keras.layers" and name in _WEIGHTLESS:
         return 0
@@ -234,6 +234,20 @@ def _require_symbolic(nodes: Any) -> None:
             raise UnsafeModelError(
                 "it calls a layer with constants alone, which would run while it is loaded; "
                 f"{_EXPECTED}"
+            )
+
+
+def _require_shapes_kept(entry: Mapping[str, Any]) -> None:
+    """Refuses what could grow a picture inside another layer, where its outputs are not counted."""
+    for key, part in entry.items():
+        if not isinstance(part, dict) or "class_name" not in part:
+            continue
+        name, address = part["class_name"], f"{part.get('module')}.{part['class_name']}"
+        is_layer = part.get("module") == "keras.layers" and key != "layer"  # of TimeDistributed
+        if address in _MODELS or (is_layer and name not in _ACTIVATION_LAYERS):
+            raise UnsafeModelError(
+                f"it has {_short(address)} as {_short(key)} of another layer, whose outputs nobody "
+                f"could count; {_EXPECTED}"
             )
 
 

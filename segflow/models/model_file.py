@@ -17,7 +17,7 @@ from segflow.errors import UsageError
 from segflow.models.model_config import UnsafeModelError, asked_weights
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-_LARGEST_CONFIG = 64 << 20  # bytes; of the largest models it is a few million
+_LARGEST_CONFIG = 8 << 20  # bytes; as objects many times that, of large models a million
 
 # Bounds on weights are upper ones, and layers that two models share are counted twice.
 _TIMES_STORED, _SPARE = 2, 100_000

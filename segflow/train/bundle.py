@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from segflow import hashing, storage
-from segflow.dataset import check_file
+from segflow.dataset import ResizePolicy, check_file
 from segflow.errors import UsageError
 from segflow.label_map import LabelMap
 from segflow.models.model_file import require_safe_model
@@ -22,6 +22,8 @@ RECORD_NAME = "bundle.json"
 MODEL_NAME = "model.keras"
 Tta = Literal["none", "flip", "flip_scale"]
 """Test-time augmentation: over which views of a picture the model's probabilities are averaged."""
+
+_LONGEST_SIDE = 99_999  # as --image-size
 
 ALL_VALUES = [0, 65535]
 """The range of values of a bundle that was told none."""
@@ -46,7 +48,7 @@ class Bundle:
     folder: Path
     label_map: LabelMap
     image_size: tuple[int, int]
-    resize: str
+    resize: ResizePolicy
     bands: tuple[int, ...] | None
     value_range: tuple[int, int]
     fingerprint: str
@@ -93,11 +95,21 @@ class Bundle:
                 f"{FORMAT_VERSION}; train again or use another version"
             )
         height, width = record["image_size"]
+        if not all(type(side) is int and 1 <= side <= _LONGEST_SIDE for side in (height, width)):
+            raise UsageError(
+                f"model {folder}: image_size {record['image_size']}, expected two whole numbers of "
+                f"1 to {_LONGEST_SIDE}; make the bundle anew"
+            )
+        if record["resize"] not in get_args(ResizePolicy):
+            raise UsageError(
+                f"model {folder}: resize {record['resize']!r}, expected one of "
+                f"{', '.join(get_args(ResizePolicy))}; make the bundle anew"
+            )
         low, high = record.get("value_range", ALL_VALUES)
         return cls(
             folder=folder,
             label_map=LabelMap.from_dict(record["label_map"], str(folder / RECORD_NAME)),
-            image_size=(int(height), int(width)),
+            image_size=(height, width),
             resize=record["resize"],
             bands=tuple(record["bands"]) if record.get("bands") else None,
             value_range=(low, high),
@@ -139,18 +151,26 @@ class Bundle:
 
         Raises:
             ValueError: `tta` is neither of these nor `none`.
-            UsageError: Keras cannot load the model, or one picture would fill the memory.
+            UsageError: Keras cannot load the model, it does not take and give what the record
+                says, or one picture would fill the memory.
         """
-        if tta not in get_args(Tta):
-            raise ValueError(f"tta must be {', '.join(get_args(Tta))}, received {tta!r}")
-        from segflow.models.loading import load_plain
+        require_tta(tta)
+        from segflow.models.loading import load_plain, require_segmentation
 
         model = load_plain(self.model_path)
+        classes = self.label_map.num_classes
+        require_segmentation(self.model_path, model, self.image_size, classes)
         if tta == "none":
             return model
         from segflow.models.test_time import average_over_views
 
         return average_over_views(model, scales=tta == "flip_scale")
+
+
+def require_tta(tta: str) -> None:
+    """Raises `ValueError` unless it is one of `Tta`."""
+    if tta not in get_args(Tta):
+        raise ValueError(f"tta must be {', '.join(get_args(Tta))}, received {tta!r}")
 
 
 def fingerprint_of(record: Mapping[str, Any]) -> str:

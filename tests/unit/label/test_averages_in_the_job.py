@@ -37,19 +37,19 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[keras.
     return output, [keras.models.load_model(Path(path, "model.keras")) for path in paths]
 
 
-def _average(models: list[keras.Model], picture: np.ndarray) -> np.ndarray:
-    """Mean probabilities of members and of both views, float64 [12, 16, 3]."""
+def _average(models: list[keras.Model], picture: np.ndarray, *, scales: bool) -> np.ndarray:
+    """Mean probabilities of members and of all views, float64 [12, 16, 3]."""
     seen = np.asarray(Image.fromarray(picture).resize(SIZE[::-1], Image.Resampling.BILINEAR))
     pixels = seen[None].astype(np.float32)
     total = np.zeros((*SIZE, 3))
     for model, weight in zip(models, WEIGHTS, strict=True):
-        straight = averages.ask(model, pixels)[0]
-        mirrored = averages.ask(model, pixels[:, :, ::-1])[0, :, ::-1]
-        total += weight * (straight.astype(np.float64) + mirrored) / 2
+        views = averages.views(model, pixels, scales=scales)
+        total += weight * np.mean(views, axis=0, dtype=np.float64)[0]
     return total
 
 
-def test_masks_and_confidences_are_those_of_a_plain_average(members, tmp_path, monkeypatch):
+@pytest.mark.parametrize("tta", ["flip", "flip_scale"])
+def test_masks_and_confidences_are_those_of_a_plain_average(tta, members, tmp_path, monkeypatch):
     bundle, models = members
     monkeypatch.setattr(runner, "work_off", work_off)
     (tmp_path / "images").mkdir()
@@ -65,7 +65,7 @@ def test_masks_and_confidences_are_those_of_a_plain_average(members, tmp_path, m
             model=str(bundle),
             images=str(tmp_path / "images"),
             output=str(tmp_path / "o"),
-            tta="flip",
+            tta=tta,
         )
     )
 
@@ -74,7 +74,7 @@ def test_masks_and_confidences_are_those_of_a_plain_average(members, tmp_path, m
     assert {row["image_uri"] for row in rows} == set(pictures)
     for row in rows:
         picture = pictures[row["image_uri"]]
-        share = _average(models, picture)
+        share = _average(models, picture, scales=tta == "flip_scale")
         best = share.max(-1)
         assert row["mean_confidence"] == pytest.approx(best.mean(), abs=1e-5)
         enlarged = averages.resize(np.log(share)[None], picture.shape[:2])[0]

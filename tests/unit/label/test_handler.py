@@ -12,6 +12,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
 import segflow
+from segflow.errors import UsageError
 from segflow.label import predictor
 from segflow.label.predictor import Predictor
 from tests.bundles import write_bundle
@@ -111,6 +112,33 @@ def test_views_and_windows_are_those_of_a_predictor(bundle, images, how):
     expected = segflow.load_bundle(bundle, **how).segment(some)
     for one, other in zip(found, expected, strict=True):
         assert np.array_equal(one.inference.mask, other.mask)
+
+
+@pytest.mark.parametrize("made", [segflow.SegmentationModelHandler, segflow.LabelImages])
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be 1 or more, found 0"),
+        ({"tta": "rotate"}, "tta must be none, flip, flip_scale, received 'rotate'"),
+        ({"windows": "some"}, "--windows must be auto, always or never, found some"),
+        ({"window_overlap": 0.9}, "--window-overlap must be 0 to 0.5, found 0.9"),
+    ],
+)
+def test_options_are_checked_where_a_pipeline_is_built(made, how, message):
+    with pytest.raises((UsageError, ValueError), match=message):
+        made("m", **how)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"mask_format": "jpeg"}, "mask_format must be one of png, rle, none, found jpeg"),
+        ({"ground_resolution": 0}, "ground_resolution must be .*, found 0"),
+    ],
+)
+def test_masks_and_areas_are_checked_there_too(how, message):
+    with pytest.raises(UsageError, match=message):
+        segflow.LabelImages("m", **how)
 
 
 def test_batches_are_of_one_size_and_beams_options_are_kept():

@@ -8,12 +8,12 @@ from segflow.label import resized_argmax as module
 from segflow.label.resized_argmax import resized_argmax
 
 
-def _logits(height: int, width: int, classes: int = 5) -> tf.Tensor:
+def _logits(height: int, width: int, classes: int = 5) -> np.ndarray:
     random = np.random.default_rng(height * 1000 + width)
-    return tf.constant(random.normal(size=(height, width, classes)).astype(np.float32))
+    return random.normal(size=(height, width, classes)).astype(np.float32)
 
 
-def _whole(logits: tf.Tensor, size: tuple[int, int]) -> np.ndarray:
+def _whole(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return tf.argmax(tf.image.resize(logits[None], size, "bilinear")[0], axis=-1).numpy()
 
 
@@ -43,7 +43,14 @@ def test_a_large_picture_never_has_all_its_logits_in_memory(monkeypatch):
     assert max(sizes) <= 1 << 24
 
 
+def test_nothing_is_asked_of_a_gpu():
+    """Here there is none, so any operation on it fails."""
+    with tf.device("GPU:0"):
+        ids = resized_argmax(_logits(3, 4), (6, 8), np.uint8)
+    assert ids.shape == (6, 8)
+
+
 def test_many_classes_keep_their_ids():
     logits = np.zeros((2, 2, 300), np.float32)
     logits[..., 299] = 1
-    assert resized_argmax(tf.constant(logits), (3, 3), np.uint16).tolist() == [[299] * 3] * 3
+    assert resized_argmax(logits, (3, 3), np.uint16).tolist() == [[299] * 3] * 3

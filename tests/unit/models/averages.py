@@ -54,3 +54,45 @@ def ask(model: keras.Model, pictures: Array, temperature: float = 1) -> Array:
     size = model.input_shape[1:3]
     logits = keras.ops.convert_to_numpy(model(resize(pictures, size).astype(np.float32)))
     return resize(softmax(logits.astype(np.float64) / temperature), pictures.shape[1:3])
+
+
+def mirror(x: Array) -> Array:
+    """Left and right exchanged."""
+    return x[:, :, ::-1]
+
+
+def _smaller(model: keras.Model, pictures: Array) -> Array:
+    height, width = pictures.shape[1:3]
+    inner = round(height * 0.75), round(width * 0.75)
+    top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+    around = ((0, 0), (top, height - inner[0] - top), (left, width - inner[1] - left), (0, 0))
+    padded = np.pad(resize(pictures, inner), around, mode="reflect")
+    seen = ask(model, padded)[:, top : top + inner[0], left : left + inner[1]]
+    return resize(seen, (height, width))
+
+
+def _larger(model: keras.Model, pictures: Array) -> Array:
+    """Of each pixel of the enlarged picture, what the window in its corner says."""
+    height, width = pictures.shape[1:3]
+    outer = round(height * 1.25), round(width * 1.25)
+    picture = resize(pictures, outer)
+    seen = np.full((*picture.shape[:3], CLASSES), np.nan)
+    for bottom in (False, True):
+        for right in (False, True):
+            top, left = bottom * (outer[0] - height), right * (outer[1] - width)
+            window = np.full_like(seen, np.nan)
+            window[:, top : top + height, left : left + width] = ask(
+                model, picture[:, top : top + height, left : left + width]
+            )
+            rows = slice(outer[0] // 2, None) if bottom else slice(outer[0] // 2)
+            columns = slice(outer[1] // 2, None) if right else slice(outer[1] // 2)
+            seen[:, rows, columns] = window[:, rows, columns]
+    assert not np.isnan(seen).any()
+    return resize(seen, (height, width))
+
+
+def views(model: keras.Model, pictures: Array, *, scales: bool) -> list[Array]:
+    """The model's probabilities of both views of each picture, or of all six."""
+    asks = [ask, _smaller, _larger] if scales else [ask]
+    straight = [one(model, pictures) for one in asks]
+    return straight + [mirror(one(model, mirror(pictures))) for one in asks]

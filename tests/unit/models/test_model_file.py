@@ -12,7 +12,7 @@ import pytest
 from keras import layers
 
 from segflow.errors import UsageError
-from segflow.models.loading import load_plain
+from segflow.models.loading import load_plain, require_room, require_segmentation
 from segflow.models.model_file import require_safe_model
 from tests import hostile
 from tests.bundles import write_bundle
@@ -63,10 +63,10 @@ def test_a_bomb_is_refused_before_it_is_unpacked(sound, tmp_path):
     assert "expected one that is not compressed" in _refused(path)
 
 
-def test_a_config_of_any_length_is_not_read(sound, tmp_path, monkeypatch):
-    monkeypatch.setattr("segflow.models.model_file._LARGEST_CONFIG", 100)
-    path = hostile.forge(sound, tmp_path / "m.keras")
-    assert "its config.json has" in _refused(path)
+def test_a_config_of_any_length_is_not_read(sound, tmp_path):
+    """Parsed, it takes many times its length."""
+    path = hostile.forge(sound, tmp_path / "m.keras", members={hostile.CONFIG: b"[" * (9 << 20)})
+    assert "its config.json has 9,437,184 bytes, expected at most 8,388,608" in _refused(path)
 
 
 def test_two_files_of_one_name_are_refused(sound, tmp_path):
@@ -151,14 +151,45 @@ def test_what_users_build_of_keras_passes_and_its_weights_are_counted(tmp_path, 
     assert "its layers ask for" in _refused(tmp_path / "m.keras")
 
 
-def test_a_picture_that_would_fill_the_memory_is_refused_before_it_is_drawn(tmp_path):
-    pixels = keras.Input((4, 4, 3))
+def _grown(sides: int | None, *, inside: bool) -> keras.Model:
+    pixels = keras.Input((sides, sides, 3))
     large = layers.UpSampling2D(30_000, name="grow")(pixels)
-    keras.Model(pixels, layers.AveragePooling2D(30_000)(large)).save(tmp_path / "m.keras")
+    model = keras.Model(pixels, layers.AveragePooling2D(30_000)(large))
+    return keras.Sequential([keras.Input((sides, sides, 3)), model]) if inside else model
+
+
+@pytest.mark.parametrize("sides", [4, None])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_picture_that_would_fill_the_memory_is_refused_before_it_is_drawn(
+    sides, inside, tmp_path
+):
+    _grown(sides, inside=inside).save(tmp_path / "m.keras")
     require_safe_model(tmp_path / "m.keras")
 
     with pytest.raises(UsageError, match=r"'grow' makes 43,200,000,000 numbers of one picture"):
-        load_plain(tmp_path / "m.keras")
+        require_room(tmp_path, load_plain(tmp_path / "m.keras"), (4, 4))
+
+
+def test_a_model_of_any_size_inside_one_of_a_fixed_size_is_counted(tmp_path):
+    pixels = keras.Input((4, 4, 3))
+    keras.Model(pixels, _grown(None, inside=True)(pixels)).save(tmp_path / "m.keras")
+
+    with pytest.raises(UsageError, match=r"'grow' makes 43,200,000,000 numbers of one picture"):
+        require_segmentation(tmp_path, load_plain(tmp_path / "m.keras"), (4, 4), 3)
+
+
+def test_a_size_that_does_not_suit_the_layers_is_told_in_a_line(tmp_path):
+    pixels = keras.Input((None, None, 3))
+    pair = [layers.UpSampling2D()(layers.MaxPooling2D()(pixels)), pixels]
+    model = keras.Model(pixels, layers.Add()(pair))
+
+    with pytest.raises(UsageError, match=r"cannot take pictures of 5x5 \(ValueError: ") as refusal:
+        require_room(tmp_path, model, (5, 5))
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_users_build_of_keras_is_counted(tmp_path):
+    require_room(tmp_path, _many_layers(), (8, 8))
 
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container")

@@ -148,12 +148,46 @@ def test_a_record_edited_by_hand_is_refused(folder, changes):
         ({"model": {}}, "not a bundle record"),
         ({"image_size": None}, "not a bundle record"),
         ({"label_map": {"classes": []}}, "no classes"),
+        ({"resize": "whatever"}, "resize 'whatever', expected one of stretch, letterbox, crop, "),
+        ({"resize": ["stretch"]}, "resize .'stretch'., expected one of"),
+        ({"image_size": [16.5, 24]}, r"image_size \[16.5, 24\], expected two whole numbers"),
+        ({"image_size": [True, 24]}, "expected two whole numbers"),
+        ({"image_size": [0, 24]}, "expected two whole numbers of 1 to 99999"),
+        ({"image_size": ["16", "24"]}, "expected two whole numbers"),
     ],
 )
 def test_an_unsound_record_is_refused(folder, changes, message):
     _edit(folder, **changes)
     with pytest.raises(UsageError, match=message):
         Bundle.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "dtype", "message"),
+    [
+        (
+            (16, 24, 3),
+            5,
+            "float32",
+            r"gives \(None, 16, 24, 5\), expected .*, as bundle",
+        ),
+        ((16, 24, 3), 1, "float32", r"gives \(None, 16, 24, 1\), expected"),
+        ((8, 24, 3), 3, "float32", r"takes \(None, 8, 24, 3\) and gives"),
+        ((None, None, 3), 3, "float32", r"takes \(None, None, None, 3\) and gives"),
+        ((16, 24, 3), 3, "float16", "gives float16, expected float32"),
+    ],
+)
+def test_a_model_that_the_record_does_not_describe_is_refused(
+    folder, shape, classes, dtype, message
+):
+    pixels = keras.Input(shape)
+    keras.Model(pixels, keras.layers.Conv2D(classes, 1, dtype=dtype)(pixels)).save(
+        folder / "model.keras"
+    )
+    bundle = Bundle.load(hostile.sign(folder))
+    with pytest.raises(UsageError, match=message) as refusal:
+        bundle.load_model()
+    assert "\n" not in str(refusal.value)
 
 
 def test_what_is_no_bundle_says_how_to_make_one(tmp_path):
