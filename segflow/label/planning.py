@@ -75,11 +75,12 @@ _TOUCHED = f"""{_LISTED}
       AND l.image_part IS NULL AND k.image_part IS NULL AND k.image_sha256 IS NOT NULL
 """
 
-# Once listed by this same source, and no longer.
+# An image belongs to the source whose run dealt with it last: what two sources list would otherwise
+# be gone with each run of the one that drops it, and new with each of the other.
 _GONE = """
     SELECT image_uri FROM known
-    SEMI JOIN (SELECT image_uri FROM done WHERE source = $source) USING (image_uri)
     ANTI JOIN (SELECT image_uri FROM read_parquet($listing)) USING (image_uri)
+    WHERE source = $source
     ORDER BY image_uri
 """
 

@@ -209,6 +209,23 @@ def test_what_a_list_leaves_out_later_is_gone_and_what_it_adds_is_new(labels):
     assert record["gone"] == [str(labels.images / "a.png")]
 
 
+def test_an_image_that_two_lists_name_is_not_lost_when_one_drops_it(labels):
+    draw(labels.images / "a.png")
+    draw(labels.images / "b.png")
+    ours, theirs = (labels.images / f"{name}.jsonl" for name in ("ours", "theirs"))
+    theirs.write_text('{"image": "a.png"}')
+    ours.write_text('{"image": "a.png"}\n{"image": "b.png"}')
+    labels.label(images=str(ours))
+    assert labels.label(images=str(theirs)) is None
+    ours.write_text('{"image": "b.png"}')
+
+    assert labels.label(images=str(ours))["gone"] == [str(labels.images / "a.png")]
+    assert set(labels.planned(labels.label(images=str(theirs)))) == {"a.png"}  # now it is theirs
+    for _ in range(2):
+        assert [labels.label(images=str(path)) for path in (ours, theirs)] == [None, None]
+    assert [name for name, _ in labels.current("run")] == ["a.png", "b.png"]
+
+
 def test_another_ground_resolution_in_a_list_is_a_change(labels):
     for name in "ab":
         draw(labels.images / f"{name}.png")
