@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -239,6 +240,45 @@ def test_another_ground_resolution_in_a_list_is_a_change(labels):
     assert set(labels.planned(labels.label(images=path))) == {"b.png"}
     assert labels.current("ground_resolution") == [("a.png", 2.0), ("b.png", 3.0)]
     assert labels.label() is None  # the folder says nothing of it
+
+
+def test_a_ground_resolution_that_its_list_drops_is_a_change(labels):
+    draw(labels.images / "a.png")
+    row = {"image": "a.png", "ground_resolution": 2.0}
+    path = str(_list(labels.images, "jsonl", [row]))
+    labels.label(images=path)
+    _list(labels.images, "jsonl", [{"image": "a.png"}])
+
+    assert set(labels.planned(labels.label(images=path))) == {"a.png"}
+    assert labels.current("ground_resolution") == [("a.png", None)]
+    assert labels.label(images=path) is None
+
+
+def test_an_address_of_two_ground_resolutions_is_refused_once(labels):
+    draw(labels.images / "a.png")
+    draw(labels.images / "b.png")
+    rows = [{"image": "a.png", "ground_resolution": 1.0 + n} for n in range(2)]
+    path = str(_list(labels.images, "jsonl", [*rows, {"image": "b.png"}]))
+
+    assert labels.label(images=path)["inputs"]["by_code"] == {RejectCode.DUPLICATE_KEY: 2}
+    assert labels.label(images=path) is None
+
+
+def test_another_time_and_resolution_at_once_are_one_change(labels):
+    """By hash: bytes that are known are no reason to leave the image out, or to note it twice."""
+    path = draw(labels.images / "a.png")
+    row = {"image": "a.png", "ground_resolution": 2.0}
+    listing = str(_list(labels.images, "jsonl", [row]))
+    labels.label(images=listing)
+    os.utime(path, ns=(5, 5))
+    _list(labels.images, "jsonl", [row | {"ground_resolution": 3.0}])
+
+    record = labels.label(images=listing, detect_changes="hash")
+
+    assert set(labels.planned(record)) == {"a.png"}
+    assert labels.label(images=listing, detect_changes="hash") is None
+    assert labels.label(images=listing) is None
+    assert labels.current("ground_resolution") == [("a.png", 3.0)]
 
 
 def test_a_key_that_no_file_can_store_is_mended(labels):
