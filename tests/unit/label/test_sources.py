@@ -242,6 +242,18 @@ def test_another_ground_resolution_in_a_list_is_a_change(labels):
     assert labels.label() is None  # the folder says nothing of it
 
 
+def test_one_file_that_a_list_spells_in_two_ways_is_listed_twice(labels):
+    for name in ("a.png", "sub/b.png", "other/deep/c.png", "other/c.png", "c.png"):
+        draw(labels.images / name)
+    (labels.images / "link").symlink_to(labels.images / "other/deep")
+    # After a link, `..` is the folder above what it points to: two files and not one.
+    images = ("a.png", "sub/../a.png", "sub//./b.png", "link/../c.png", "c.png")
+    path = _list(labels.images, "jsonl", [{"image": image} for image in images])
+
+    assert labels.label(images=str(path))["inputs"]["by_code"] == {RejectCode.DUPLICATE_KEY: 2}
+    assert [name for name, _ in labels.current("run")] == ["c.png", "link/../c.png", "sub/b.png"]
+
+
 def test_a_ground_resolution_that_its_list_drops_is_a_change(labels):
     draw(labels.images / "a.png")
     row = {"image": "a.png", "ground_resolution": 2.0}
