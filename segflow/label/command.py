@@ -21,7 +21,10 @@ from segflow.label.reading import reading_of
 from segflow.label.windows import Windows
 from segflow.train.bundle import Bundle
 
-_TABLES = ("images", "areas", "rejects", "review", RECORDS_FOLDER, "current.sql", "report.html")
+_TABLES = (
+    *("images", "areas", "rejects", "gone", "review"),
+    *(RECORDS_FOLDER, "current.sql", "report.html"),
+)
 
 # What one model does in one way in one folder, and what older runs, which do not say, did.
 _WAYS = {

@@ -91,10 +91,11 @@ def load_history(
             _add_unchanged(connection, folder)
         if record["config"]["limits"] != limits:
             _forget_refused(connection, output, record)
-        connection.execute(
-            "INSERT INTO gone SELECT unnest($gone::VARCHAR[]), $run",
-            {"gone": record["gone"], "run": record["run"]},
-        )
+        if gone := _parts(output, record, "gone"):
+            connection.execute(
+                "INSERT INTO gone SELECT image_uri, $run FROM read_parquet($gone)",
+                {"gone": gone, "run": record["run"]},
+            )
 
 
 def _add_planned(

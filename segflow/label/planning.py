@@ -1,5 +1,6 @@
 """The plan of a label run: what is new or changed since the runs before it."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,14 @@ from segflow.data.layouts import SourceFile
 from segflow.data.listing import storable
 from segflow.errors import UsageError
 from segflow.jobs.launch import Planned
+from segflow.jobs.output import sealed
 from segflow.jobs.plan import ROWS_AT_ONCE, PlanWriter, connect, write_listing
+from segflow.jobs.run import planned_tables
 from segflow.label.config import ChangeDetection
 from segflow.label.giants import weighed
 from segflow.label.history import compare_bytes, load_history
 from segflow.label.sources import find_source
+from segflow.label.tables import GONE_SCHEMA
 
 _LISTING = pa.schema(
     {
@@ -141,12 +145,13 @@ class LabelPlan:
             new = connection.sql(_NEW, params=parameters).to_arrow_reader(ROWS_AT_ONCE)
             batches = weighed(new, DecodeLimits(**self.limits))
             summary = PlanWriter(folder, lambda _: self.shard_size).write(batches)
-            found = connection.execute(_GONE, parameters)
-            gone = [row[0] for row in found.fetchall()]
+            gone = connection.sql(_GONE, params=parameters).to_arrow_reader(ROWS_AT_ONCE)
+            files = _write_gone(folder, gone)
         listing.unlink()
-        if not summary.rows and not gone:
+        count = sum(file["rows"] for file in files)
+        if not summary.rows and not count:
             return None
-        return Planned(summary, {"gone": gone, "known": listed - summary.rows})
+        return Planned(summary, {"gone": count, "known": listed - summary.rows}, files)
 
     def _load_history(self, connection: duckdb.DuckDBPyConnection) -> None:
         records = committed_records(self.output)
@@ -159,6 +164,17 @@ class LabelPlan:
     ) -> None:
         if count := compare_bytes(connection, _COMPARABLE, parameters, run):
             self.tell(f"known bytes: {count} images have another time alone, and are not new")
+
+
+def _write_gone(run: Path, batches: pa.RecordBatchReader) -> list[dict[str, Any]]:
+    """Writes the addresses that are gone, some in memory at once; no file where there is none."""
+    final, planned = f"gone/run={run.name}/part-00000.parquet", planned_tables(run)
+    rows = (row for batch in batches for row in batch.to_pylist())
+    count = write_listing(planned / final, rows, GONE_SCHEMA)
+    if count:
+        return [sealed(planned, final, count)]
+    shutil.rmtree(planned)
+    return []
 
 
 def _row(source: SourceFile) -> dict[str, Any]:
