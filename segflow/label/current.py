@@ -3,6 +3,8 @@
 import glob
 from pathlib import Path
 
+from segflow import storage
+
 _TEMPLATE = """\
 -- The newest labels of each image, as made by the newest model; images that are gone, or whose
 -- newest version was rejected, are left out. Only committed runs are read.
@@ -35,6 +37,11 @@ CREATE OR REPLACE VIEW current_areas AS
 
 # Until something is rejected, or gone: a query over no file would fail.
 _NO_ROWS = "(SELECT NULL::VARCHAR AS image_uri, NULL::VARCHAR AS run WHERE false)"
+
+
+def write_current_sql(output: Path) -> None:
+    """Writes `current.sql` anew."""
+    storage.put(output / "current.sql", current_sql(output).encode())
 
 
 def current_sql(output: Path) -> str:

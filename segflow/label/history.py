@@ -98,6 +98,20 @@ def load_history(
             )
 
 
+def labelled_between(output: Path, record: Mapping[str, Any], above: int, most: int) -> str | None:
+    """An image that a run has labelled, of more pixels than `above` and `most` of them at most."""
+    images = _parts(output, record, "images")
+    if not images:
+        return None
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            "SELECT image_uri FROM read_parquet($images) WHERE height::BIGINT * width > $above "
+            "AND height::BIGINT * width <= $most ORDER BY image_uri LIMIT 1",
+            {"images": images, "above": above, "most": most},
+        ).fetchone()
+    return None if found is None else str(found[0])
+
+
 def _add_planned(
     connection: duckdb.DuckDBPyConnection,
     folder: Path,
