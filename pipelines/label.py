@@ -22,7 +22,7 @@ def _execute(config: LabelConfig, beam_flags: Sequence[str]) -> None:
     tables.print_areas(f"run {record['run']}", record)
     tables.print_inputs(record["inputs"])
     if record["gone"]:
-        tables.print_line(f"labelled before and gone since: {len(record['gone'])} images")
+        tables.print_line(f"labelled before and gone since: {record['gone']} images")
     tables.print_report(config.output)
 
 

@@ -4,6 +4,7 @@ import fnmatch
 import functools
 import glob
 import os
+import posixpath
 import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -92,7 +93,8 @@ def list_entry(root: Path, entry: str, key: str, missing: RejectCode, confined: 
         confined: Whether an absolute entry must lie in `root` too; a relative one always must.
 
     Returns:
-        The file, with a reject code if it must not or cannot be read.
+        The file, with a reject code if it must not or cannot be read. Of a relative entry, the path
+        has no `..` in it: one file has one address.
 
     Raises:
         OSError: The storage failed in a way that may pass.
@@ -102,6 +104,9 @@ def list_entry(root: Path, entry: str, key: str, missing: RejectCode, confined: 
         path.encode()
         if (confined or not is_absolute) and not _is_within(root, path):
             return Listed(path, key, 0, 0, RejectCode.OUTSIDE_ROOT, f"{entry!r} leaves {root}")
+        if not is_absolute:
+            entry = _one_spelling(root, entry)
+            path = str(root / entry)
         Path(path).stat()
     except ValueError:
         path = path.encode(errors="replace").decode()
@@ -177,6 +182,14 @@ def _walk(
 
 def _is_within(root: Path, path: str) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+
+
+def _one_spelling(root: Path, entry: str) -> str:
+    """A relative entry without `..`, where that names the same file: after a link it need not."""
+    plain = posixpath.normpath(entry)
+    if plain == entry or os.path.realpath(root / plain) != os.path.realpath(root / entry):
+        return entry
+    return plain
 
 
 def _leaves(root: Path) -> tuple[RejectCode, str]:

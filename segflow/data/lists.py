@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -12,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segflow.data.listing import without_extension
+from segflow.data.texts import parquet_rows, require_short, short_lines
 from segflow.errors import UsageError
 from segflow.ranges import GROUND_RESOLUTION
 
 _RESOLUTION = "ground_resolution"
-_BATCH = 1024  # rows of a Parquet file in memory at once
 
 Row = Mapping[str, Any]
 
@@ -128,10 +129,11 @@ def _text(row: Row, name: str, number: int, *, numbers: bool) -> str | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, str):
+        require_short(f"row {number}: {name}", len(value))
         return value.strip()
     if numbers and isinstance(value, int):
         return str(value)
-    raise ValueError(f"row {number}: {name} must be a string, found {value!r}")
+    raise ValueError(f"row {number}: {name} must be a string, found {reprlib.repr(value)}")
 
 
 def _resolution(row: Row, number: int) -> float | None:
@@ -145,14 +147,15 @@ def _resolution(row: Row, number: int) -> float | None:
     low, high = GROUND_RESOLUTION
     if not low <= metres <= high:
         raise ValueError(
-            f"row {number}: {_RESOLUTION} must be metres a pixel, {low} to {high}, found {value!r}"
+            f"row {number}: {_RESOLUTION} must be metres a pixel, {low} to {high}, found "
+            f"{reprlib.repr(value)}"
         )
     return metres
 
 
 def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(short_lines(file))
         columns.require(reader.fieldnames, "its first line")
         yield from reader
 
@@ -160,7 +163,7 @@ def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
 def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
     columns_seen = False
     with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(short_lines(file), 1):
             if not line.strip():
                 continue
             try:
@@ -176,12 +179,9 @@ def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
 
 
 def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
-    with pq.ParquetFile(path) as file:
-        names: Sequence[str] = file.schema_arrow.names
-        columns.require(names, "it")
-        there = [name for name in columns.names if name in names]
-        for batch in file.iter_batches(batch_size=_BATCH, columns=there):
-            yield from batch.to_pylist()
+    names: Sequence[str] = pq.read_schema(path).names
+    columns.require(names, "it")
+    return parquet_rows(path, [name for name in columns.names if name in names])
 
 
 _READERS: dict[str, Callable[[Path, Columns], Iterator[Row]]] = {

@@ -22,8 +22,10 @@ if TYPE_CHECKING:  # Arrow doubles the memory of a decoder, most of which never 
 
 LARGEST_COLUMN = 512 << 20  # bytes of one column in one row group: a worker reads it whole
 MOST_HELD = 3 * LARGEST_COLUMN  # bytes: two columns are kept till the next one is read
-# Arrow cannot read these as dictionaries.
-_NO_DICTIONARIES = frozenset({"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"})
+PREFIXES = "DELTA_BYTE_ARRAY"  # an encoding: each value without what it shares with the one before
+NO_DICTIONARIES = frozenset({PREFIXES, "DELTA_LENGTH_BYTE_ARRAY"})
+"""Encodings that Arrow cannot read as dictionaries."""
+
 _one_at_a_time = threading.Lock()
 
 
@@ -165,7 +167,7 @@ def _column(path: str, mtime_ns: int, row_group: int, column: str) -> "pa.Chunke
     metadata = pq.read_metadata(path)
     is_struct = pa.types.is_struct(metadata.schema.to_arrow_schema().field(column).type)
     wanted = f"{column}.bytes" if is_struct else column
-    as_dictionary = encodings(metadata, row_group, column).isdisjoint(_NO_DICTIONARIES)
+    as_dictionary = encodings(metadata, row_group, column).isdisjoint(NO_DICTIONARIES)
     shared = [wanted] if as_dictionary else None
     with pq.ParquetFile(path, metadata=metadata, read_dictionary=shared) as file:
         table = file.read_row_group(row_group, columns=[wanted], use_threads=False)

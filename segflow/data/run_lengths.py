@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# A change is one number, its position above its class id: 100 gigapixels take 37 bits.
+_ID_BITS = 16
+_AT_ONCE = 1 << 16  # counts that are turned into text at once
+
 
 class RunLengthWriter:
     """Keeps where a mask changes, going down its columns; not the mask.
@@ -24,8 +28,7 @@ class RunLengthWriter:
         self._size = size
         self._top = 0
         self._above: NDArray[Any] | None = None
-        self._positions: list[NDArray[np.int64]] = []
-        self._ids: list[NDArray[Any]] = []
+        self._changes: list[NDArray[np.int64]] = []
 
     def add(self, rows: NDArray[Any]) -> None:
         """Takes the next rows, ids [n, width]."""
@@ -34,8 +37,8 @@ class RunLengthWriter:
         if self._above is not None:
             np.not_equal(rows[0], self._above, out=changes[0])
         columns, lines = np.nonzero(changes.T)
-        self._positions.append(columns * self._size[0] + self._top + lines)
-        self._ids.append(rows[lines, columns])
+        positions = columns * self._size[0] + self._top + lines
+        self._changes.append(positions << _ID_BITS | rows[lines, columns])
         self._above, self._top = rows[-1].copy(), self._top + len(rows)
 
     def finish(self) -> bytes:
@@ -48,17 +51,20 @@ class RunLengthWriter:
         return json.dumps(entries, separators=(",", ":")).encode()
 
     def _by_class(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        positions, ids = _sorted(self._positions, self._ids)
+        positions, ids = _sorted(self._changes)
         begins = np.ones(len(ids), bool)
         np.not_equal(ids[1:], ids[:-1], out=begins[1:])  # a column may go on where one ended
         positions, ids = positions[begins], ids[begins]
         pixels = self._size[0] * self._size[1]
-        ends = np.append(positions[1:], pixels)
+        positions = np.append(positions, pixels)
         for class_id in np.unique(ids).tolist():
-            runs = ids == class_id
-            bounds = np.stack([positions[runs], ends[runs]], axis=1).ravel()
-            if bounds[-1] < pixels:
-                bounds = np.append(bounds, pixels)
+            (runs,) = np.nonzero(ids == class_id)
+            bounds = np.empty(2 * len(runs) + int(ids[-1] != class_id), np.int64)
+            bounds[-1] = pixels
+            bounds[: 2 * len(runs) : 2] = positions[runs]
+            runs += 1
+            bounds[1 : 2 * len(runs) : 2] = positions[runs]
+            del runs
             yield class_id, np.diff(bounds, prepend=0)
 
 
@@ -72,9 +78,7 @@ def read_bands(entries: Sequence[Mapping[str, Any]], rows: int) -> Iterator[NDAr
     bounds = [np.cumsum(from_text(entry["counts"])) for entry in entries]
     starts = [bound[: len(bound) - 1 : 2] for bound in bounds]
     named = zip(starts, entries, strict=True)
-    positions, ids = _sorted(
-        starts, [np.full(len(start), entry["class_id"], np.uint16) for start, entry in named]
-    )
+    positions, ids = _sorted([start << _ID_BITS | entry["class_id"] for start, entry in named])
     columns, lines = np.divmod(positions, height)
     for top in range(0, height, rows):
         count = min(rows, height - top)
@@ -87,18 +91,27 @@ def read_bands(entries: Sequence[Mapping[str, Any]], rows: int) -> Iterator[NDAr
         yield ids[np.maximum.accumulate(runs, axis=0)]
 
 
-def _sorted(
-    positions: Sequence[NDArray[np.int64]], ids: Sequence[NDArray[Any]]
-) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    joined, named = np.concatenate(positions), np.concatenate(ids)
-    order = np.argsort(joined, kind="stable")
-    return joined[order], named[order]
+def _sorted(changes: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+    """The positions of changes in order, and their ids; empties the list."""
+    joined = np.concatenate(changes)
+    changes.clear()
+    joined.sort()
+    ids = joined.astype(np.uint16)  # the low bits
+    joined >>= _ID_BITS
+    return joined, ids
 
 
 def to_text(counts: NDArray[np.int64]) -> str:
     """Counts as COCO's text: differences to the last but one, five bits a character, low first."""
     values = counts.astype(np.int64)
     values[3:] -= counts[1:-2]
+    return "".join(
+        _characters(values[first : first + _AT_ONCE]) for first in range(0, len(values), _AT_ONCE)
+    )
+
+
+def _characters(values: NDArray[np.int64]) -> str:
+    """The text of differences, which are used up."""
     unfinished = np.ones(len(values), bool)
     characters = []
     while unfinished.any():

@@ -4,7 +4,7 @@ import contextlib
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ def commit(job: Job, run: Run) -> Outcome:
     """
     records = list(_records(run))
     totals = add_up(records)
+    totals = replace(totals, files=[*totals.files, *run.files])
     if totals.listed != run.listed:
         raise JobError(
             f"run {run.name}: {run.listed} rows planned, but {totals.accepted} accepted and "
@@ -133,6 +134,7 @@ def _fate_path(run: Run) -> Path:
 
 
 def _recorded_files(run: Run) -> Iterator[tuple[Path, Path]]:
+    yield from _planned_files(run)
     for name in storage.names_in(run.folder / "records"):
         yield from _files(run, storage.read_json(run.folder / "records" / name))
 
@@ -147,15 +149,15 @@ def _unpublish(files: Iterable[tuple[Path, Path]]) -> None:
 
 def _publish(job: Job, run: Run, records: Sequence[_Record], totals: Totals) -> None:
     claim = _claim(job, run)
-    for record in records:
-        for staged, final in _files(run, record):
-            storage.publish(staged, final)
+    files = [*_planned_files(run), *(file for r in records for file in _files(run, r))]
+    for staged, final in files:
+        storage.publish(staged, final)
     content = storage.to_json(job.record(run, totals))  # it may take minutes
     # A committed run has no fate any more: a discard that comes too late may say one for a moment.
     if not _settle(run, _COMMITTED) and not is_committed(job, run):
         holder = _read(claim)
         if holder in (None, run.name):  # nobody else has published under these names
-            _unpublish(file for r in records for file in _files(run, r))
+            _unpublish(files)
         raise _taken(run, holder)
     storage.put_if_absent(Path(run.output) / job.record_path(run), content)
     _fate_path(run).unlink(missing_ok=True)  # the record says it from here on
@@ -166,6 +168,7 @@ def _publish(job: Job, run: Run, records: Sequence[_Record], totals: Totals) -> 
 
 def _publish_rejects(job: Job, run: Run, records: Sequence[_Record]) -> None:
     """Shows the rejects, and takes back what a commit under a larger budget had published."""
+    _unpublish(_planned_files(run))
     for record in records:
         rejects = Path(run.output) / job.rejects_path(run, run.shard(record["shard"]))
         for staged, final in _files(run, record):
@@ -222,6 +225,12 @@ def _files(run: Run, record: _Record) -> Iterator[tuple[Path, Path]]:
     for file in record["files"]:
         staged = run.staging / record["attempt"] / file["path"]
         yield staged, Path(run.output) / file["path"]
+
+
+def _planned_files(run: Run) -> Iterator[tuple[Path, Path]]:
+    """The same of the tables that the plan has made."""
+    for file in run.files:
+        yield run.planned / file["path"], Path(run.output) / file["path"]
 
 
 def _records(run: Run) -> Iterator[_Record]:

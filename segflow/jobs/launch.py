@@ -23,10 +23,14 @@ from segflow.lock import lock
 
 @dataclass(frozen=True)
 class Planned:
-    """A finished plan, and what the commit record repeats of how it was made."""
+    """A finished plan, and what the commit record repeats of how it was made.
+
+    `files` are tables in the run's folder `planned` that are published with those of the shards.
+    """
 
     summary: PlanSummary
     notes: Mapping[str, Any] = field(default_factory=dict)
+    files: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,7 @@ class Launch:
             config=self.config,
             versions=self.versions,
             notes={**planned.notes, "job": self.job.name},
+            files=planned.files,
         )
         run.save()
         return run

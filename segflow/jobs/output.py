@@ -70,16 +70,7 @@ class ShardOutput:
 
     def add_file(self, final: str, rows: int) -> None:
         """Seals the file written at `local_path(final)`: hash, size, and down to the disk."""
-        path = self.local_path(final)
-        storage.sync(path)
-        self._files.append(
-            {
-                "path": final,
-                "bytes": path.stat().st_size,
-                "sha256": hashing.sha256_file(path),
-                "rows": rows,
-            }
-        )
+        self._files.append(sealed(self.folder, final, rows))
 
     def add_table(
         self, final: str, table: pa.Table, dictionaries: Sequence[str] | None = None
@@ -123,6 +114,24 @@ class ShardOutput:
             "sums": self.sums,
             "files": self._files,
         }
+
+
+def sealed(folder: Path, final: str, rows: int) -> dict[str, Any]:
+    """A record's entry of a file that is whole, and that is down on the disk from now on.
+
+    Args:
+        folder: Where it lies.
+        final: Its path there, and in the output.
+        rows: How many it has.
+    """
+    path = folder / final
+    storage.sync(path)
+    return {
+        "path": final,
+        "bytes": path.stat().st_size,
+        "sha256": hashing.sha256_file(path),
+        "rows": rows,
+    }
 
 
 def merge_sums(into: dict[str, Any], sums: Mapping[str, Any]) -> None:

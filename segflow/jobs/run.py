@@ -5,6 +5,7 @@ OUTPUT/_runs/<name>/
                       that the plan is complete
   plan/part-*.parquet the rows; one row group a shard
   staging/            one folder for each attempt at a shard; rows-done says how far it is
+  planned/            tables that the plan itself has made, until the commit publishes them
   records/<shard>.json names the files of the attempt that won; put only if absent
   outcome.json        how the last commit step ended
 """
@@ -12,7 +13,7 @@ OUTPUT/_runs/<name>/
 import datetime
 import functools
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -52,6 +53,7 @@ class Run:
         config: The config as recorded.
         versions: Library versions as recorded.
         notes: What the launcher found out when planning that the commit record repeats.
+        files: The tables in `planned`, as {`path`, `bytes`, `sha256`, `rows`}.
     """
 
     output: str
@@ -63,6 +65,7 @@ class Run:
     config: Mapping[str, Any]
     versions: Mapping[str, str]
     notes: Mapping[str, Any]
+    files: Sequence[Mapping[str, Any]] = ()
 
     def allowed_rejects(self, fraction: float, by_code: Mapping[str, int]) -> float:
         """How many rejects are within the budget: a share of all inputs that were found.
@@ -87,6 +90,11 @@ class Run:
     def staging(self) -> Path:
         """Where attempts write, each in a folder of its own."""
         return self.folder / "staging"
+
+    @property
+    def planned(self) -> Path:
+        """Where the plan's own tables lie until they are published."""
+        return planned_tables(self.folder)
 
     @functools.cached_property
     def shard_count(self) -> int:
@@ -153,6 +161,11 @@ class Run:
                 "remove the folder"
             )
         return cls(**{**data, "output": str(folder.parent.parent)})
+
+
+def planned_tables(run_folder: Path) -> Path:
+    """Path of the folder of tables that a plan makes."""
+    return run_folder / "planned"
 
 
 def plan_part(run_folder: Path, part: int) -> Path:

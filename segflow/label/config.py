@@ -33,8 +33,8 @@ class LabelConfig:
     output: str
     """Folder of labels; a second run into it labels only what is new or changed."""
     detect_changes: ChangeDetection = "time"
-    """What makes an image a changed one: time: another size or time of modification; hash: of
-    those, only other bytes (they are read to find out). A pack's images change with the pack."""
+    """What makes an image a changed one: time: another size or time of modification; hash: other
+    bytes (every known image of equal size is read). A pack's images change with the pack."""
     mask_format: MaskFormat = "png"
     """png: class ids; rle: COCO run lengths, one for each class, as JSON; none: areas only."""
     ground_resolution: float | None = None

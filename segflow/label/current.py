@@ -3,15 +3,17 @@
 import glob
 from pathlib import Path
 
+from segflow import storage
+
 _TEMPLATE = """\
 -- The newest labels of each image, as made by the newest model; images that are gone, or whose
 -- newest version was rejected, are left out. Only committed runs are read.
 --   duckdb -init current.sql
 --   SELECT class_name, sum(pixels) FROM current_areas GROUP BY 1;
 CREATE OR REPLACE VIEW segflow_runs AS
-  SELECT run, model.fingerprint AS model_fingerprint, gone
+  SELECT run, model.fingerprint AS model_fingerprint
   FROM read_json('{root}/runs/*.json', maximum_object_size = 1073741824,
-    columns = {{run: 'VARCHAR', model: 'STRUCT(fingerprint VARCHAR)', gone: 'VARCHAR[]'}})
+    columns = {{run: 'VARCHAR', model: 'STRUCT(fingerprint VARCHAR)'}})
   -- Run names begin with the time of their start.
   QUALIFY model_fingerprint = last_value(model_fingerprint) OVER (
     ORDER BY run ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING);
@@ -20,7 +22,7 @@ CREATE OR REPLACE VIEW current_images AS
   WITH labelled AS (
     SELECT * FROM {images} SEMI JOIN segflow_runs USING (run)
   ), left_out AS (
-    SELECT unnest(gone) AS image_uri, run FROM segflow_runs
+    SELECT image_uri, run FROM {gone} SEMI JOIN segflow_runs USING (run)
     UNION ALL
     SELECT image_uri, run FROM {rejects} SEMI JOIN segflow_runs USING (run)
   )
@@ -33,8 +35,13 @@ CREATE OR REPLACE VIEW current_areas AS
   SELECT * FROM {areas} SEMI JOIN current_images USING (image_uri, run);
 """
 
-# Until something is rejected: a query over no file would fail.
-_NO_REJECTS = "(SELECT NULL::VARCHAR AS image_uri, NULL::VARCHAR AS run WHERE false)"
+# Until something is rejected, or gone: a query over no file would fail.
+_NO_ROWS = "(SELECT NULL::VARCHAR AS image_uri, NULL::VARCHAR AS run WHERE false)"
+
+
+def write_current_sql(output: Path) -> None:
+    """Writes `current.sql` anew."""
+    storage.put(output / "current.sql", current_sql(output).encode())
 
 
 def current_sql(output: Path) -> str:
@@ -44,9 +51,9 @@ def current_sql(output: Path) -> str:
         table: (
             f"read_parquet('{root}/{table}/run=*/part-*.parquet', hive_partitioning = true, "
             "hive_types = {run: 'VARCHAR'})"
-            if table != "rejects" or any(output.glob("rejects/run=*/part-*.parquet"))
-            else _NO_REJECTS
+            if table in ("images", "areas") or any(output.glob(f"{table}/run=*/part-*.parquet"))
+            else _NO_ROWS
         )
-        for table in ("images", "areas", "rejects")
+        for table in ("images", "areas", "rejects", "gone")
     }
     return _TEMPLATE.format(root=root, **tables)

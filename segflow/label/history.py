@@ -25,6 +25,7 @@ _TABLES = """
       image_uri VARCHAR, image_bytes BIGINT, image_mtime_ns BIGINT, image_part VARCHAR,
       ground_resolution DOUBLE, image_sha256 VARCHAR, run VARCHAR, source VARCHAR);
     CREATE TABLE gone (image_uri VARCHAR, run VARCHAR);
+    CREATE TABLE other_bytes (image_uri VARCHAR);
     CREATE VIEW known AS
     SELECT done.* FROM done
     LEFT JOIN (SELECT image_uri, max(run) AS run FROM gone GROUP BY image_uri) AS missed
@@ -46,7 +47,7 @@ _WITH_IMAGES = """
 _FOUND_UNCHANGED = """
     INSERT INTO done
     SELECT image_uri, image_bytes, image_mtime_ns, NULL, ground_resolution, image_sha256,
-           $run, $source
+           $run, source
     FROM read_parquet($unchanged)
 """
 
@@ -57,6 +58,7 @@ _UNCHANGED_SCHEMA = pa.schema(
         "image_mtime_ns": pa.int64(),
         "ground_resolution": pa.float64(),
         "image_sha256": pa.string(),
+        "source": pa.string(),
     }
 )
 
@@ -71,6 +73,8 @@ def load_history(
 ) -> None:
     """Makes `done` (what runs have dealt with), `gone`, and of both the view `known`.
 
+    And the table `other_bytes`, which only `compare_bytes` fills.
+
     Args:
         connection: Where.
         output: The labels' folder.
@@ -84,13 +88,28 @@ def load_history(
         folder = output / RUNS_FOLDER / record["run"]
         _add_planned(connection, folder, said, _parts(output, record, "images") if hashes else [])
         if (folder / _UNCHANGED).is_file():
-            _add_unchanged(connection, folder, said)
+            _add_unchanged(connection, folder)
         if record["config"]["limits"] != limits:
             _forget_refused(connection, output, record)
-        connection.execute(
-            "INSERT INTO gone SELECT unnest($gone::VARCHAR[]), $run",
-            {"gone": record["gone"], "run": record["run"]},
-        )
+        if gone := _parts(output, record, "gone"):
+            connection.execute(
+                "INSERT INTO gone SELECT image_uri, $run FROM read_parquet($gone)",
+                {"gone": gone, "run": record["run"]},
+            )
+
+
+def labelled_between(output: Path, record: Mapping[str, Any], above: int, most: int) -> str | None:
+    """An image that a run has labelled, of more pixels than `above` and `most` of them at most."""
+    images = _parts(output, record, "images")
+    if not images:
+        return None
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            "SELECT image_uri FROM read_parquet($images) WHERE height::BIGINT * width > $above "
+            "AND height::BIGINT * width <= $most ORDER BY image_uri LIMIT 1",
+            {"images": images, "above": above, "most": most},
+        ).fetchone()
+    return None if found is None else str(found[0])
 
 
 def _add_planned(
@@ -109,48 +128,61 @@ def _add_planned(
         connection.execute(sql, {**said, "plan": parts})
 
 
-def _add_unchanged(
-    connection: duckdb.DuckDBPyConnection, folder: Path, said: Mapping[str, Any]
-) -> None:
-    connection.execute(_FOUND_UNCHANGED, {**said, "unchanged": _escaped([folder / _UNCHANGED])})
+def _add_unchanged(connection: duckdb.DuckDBPyConnection, run: Path) -> None:
+    unchanged = _escaped([run / _UNCHANGED])
+    connection.execute(_FOUND_UNCHANGED, {"run": run.name, "unchanged": unchanged})
 
 
-def note_unchanged(
-    connection: duckdb.DuckDBPyConnection, touched: str, listing: Path, run: Path, source: str
+def compare_bytes(
+    connection: duckdb.DuckDBPyConnection,
+    comparable: str,
+    parameters: Mapping[str, Any],
+    run: Path,
 ) -> int:
-    """Adds to `done` the images of another time whose bytes are those that were labelled.
+    """Reads images, and adds those whose bytes were not labelled to `other_bytes`.
 
-    Files are read in chunks, on all cores; some rows are in memory at once. What is found is kept
-    in the run's folder, so that later runs need not read these files again.
+    Those of another time whose bytes were are added to `done`, and kept in the run's folder: runs
+    that go by the time need not label them again.
+
+    Files are read in chunks, on all cores; some rows are in memory at once.
 
     Args:
         connection: With the tables of `load_history`.
-        touched: SQL on `$listing` of the images to look at: the columns of `_UNCHANGED_SCHEMA`,
-            the hash as it was.
-        listing: The listing.
+        comparable: SQL of the images to read: the columns of `_UNCHANGED_SCHEMA`, the hash as it
+            was, and `is_touched`: whether its time is another.
+        parameters: Of that SQL.
         run: Folder of the run that is being planned.
-        source: Where its images come from.
 
     Returns:
-        How many there are.
+        How many have another time and the same bytes.
 
     Raises:
         OSError: The storage failed in a way that may pass.
     """
-    rows = _of_same_bytes(connection.execute(touched, {"listing": str(listing)}))
-    count = write_listing(run / _UNCHANGED, rows, _UNCHANGED_SCHEMA)
-    _add_unchanged(connection, run, {"run": run.name, "source": source})
+    # The query's result would end with the next statement of its connection.
+    with connection.cursor() as cursor:
+        rows = _compared(cursor.execute(comparable, parameters), connection)
+        count = write_listing(run / _UNCHANGED, rows, _UNCHANGED_SCHEMA)
+    _add_unchanged(connection, run)
     return count
 
 
-def _of_same_bytes(touched: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
-    names = _UNCHANGED_SCHEMA.names
+def _compared(
+    comparable: duckdb.DuckDBPyConnection, connection: duckdb.DuckDBPyConnection
+) -> Iterator[dict[str, Any]]:
+    """The rows to note; images of other bytes go to their table."""
+    names = (*_UNCHANGED_SCHEMA.names, "is_touched")
     with ThreadPoolExecutor(available_cores()) as pool:
-        while rows := touched.fetchmany(ROWS_AT_ONCE):
+        while rows := comparable.fetchmany(ROWS_AT_ONCE):
             named = [dict(zip(names, row, strict=True)) for row in rows]
-            found = pool.map(_sha256, (row["image_uri"] for row in named))
-            for row, sha256 in zip(named, found, strict=True):
-                if sha256 == row["image_sha256"]:
+            found = list(pool.map(_sha256, (row["image_uri"] for row in named)))
+            pairs = list(zip(named, found, strict=True))
+            others = [row["image_uri"] for row, sha256 in pairs if sha256 != row["image_sha256"]]
+            connection.execute(
+                "INSERT INTO other_bytes SELECT unnest($others::VARCHAR[])", {"others": others}
+            )
+            for row, sha256 in pairs:
+                if row.pop("is_touched") and sha256 == row["image_sha256"]:
                     yield row
 
 

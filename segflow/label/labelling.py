@@ -17,7 +17,7 @@ from segflow.jobs.output import ShardOutput
 from segflow.jobs.run import Run, Shard
 from segflow.label import certainty
 from segflow.label.config import LabelConfig
-from segflow.label.current import current_sql
+from segflow.label.current import write_current_sql
 from segflow.label.images import Labeller
 from segflow.label.review import write_review
 from segflow.label.tables import (
@@ -123,7 +123,7 @@ class LabelJob(Job):
     def after_commit(self, run: Run) -> None:
         """Writes `current.sql` anew, and the run's review list."""
         output = Path(run.output)
-        storage.put(output / "current.sql", current_sql(output).encode())
+        write_current_sql(output)
         record = storage.read_json(output / self.record_path(run))
         write_review(output, record, self.config.review)
 

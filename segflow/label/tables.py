@@ -18,6 +18,8 @@ from segflow.scores.areas import effective_number
 
 _IMAGE_URI = "address of the image, as listed; of one in a pack, the pack's and its name there"
 
+GONE_SCHEMA = pa.schema([field("image_uri", pa.string(), _IMAGE_URI)])
+
 IMAGES_SCHEMA = pa.schema(
     [
         field("image_uri", pa.string(), _IMAGE_URI),

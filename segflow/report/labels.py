@@ -22,6 +22,7 @@ _COLUMNS = {
     "areas": "image_uri VARCHAR, class_id INT, class_name VARCHAR, pixels BIGINT, fraction DOUBLE, "
     "area DOUBLE",
     "rejects": sections.REJECTS_COLUMNS,
+    "gone": "image_uri VARCHAR",
 }
 
 # The labels that hold: an image's newest ones, unless it is gone or was rejected since. This is
@@ -32,7 +33,8 @@ CREATE TABLE current AS
     SELECT image_uri, max({run}) AS run FROM images GROUP BY image_uri
   ), left_out AS (
     SELECT image_uri, max(run) AS run FROM (
-      SELECT image_uri, {run} AS run FROM rejects UNION ALL FROM gone) GROUP BY image_uri
+      SELECT image_uri, {run} AS run FROM rejects
+      UNION ALL SELECT image_uri, {run} AS run FROM gone) GROUP BY image_uri
   )
   SELECT labelled.* FROM labelled LEFT JOIN left_out USING (image_uri)
   WHERE left_out.run IS NULL OR labelled.run > left_out.run;
@@ -55,7 +57,7 @@ def page(folder: Path) -> str:
     ours = [run for run in runs if run["model"]["fingerprint"] == model["fingerprint"]]
     files = [file for run in ours for file in run["files"]]
     with tables.opened(folder, files, _COLUMNS) as opened:
-        _find_current(opened, ours)
+        opened.execute(_CURRENT)
         counts = _counts(opened)
         classes = label_classes.classes(opened, label_map)
         return render(
@@ -80,17 +82,6 @@ def page(folder: Path) -> str:
             legend=sections.swatches(label_map),
             rejects=sections.rejects(opened, _rejects_by_code(ours)),
         )
-
-
-def _find_current(opened: Tables, runs: Sequence[Mapping[str, Any]]) -> None:
-    opened.execute("CREATE TABLE gone (image_uri VARCHAR, run VARCHAR)")
-    for run in runs:
-        opened.execute(
-            "INSERT INTO gone SELECT unnest($gone::VARCHAR[]), $run",
-            gone=run["gone"],
-            run=run["run"],
-        )
-    opened.execute(_CURRENT)
 
 
 def _counts(opened: Tables) -> dict[str, Any]:

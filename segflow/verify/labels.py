@@ -76,6 +76,8 @@ def _run_problems(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
     yield from count_problems("images", found.images, record["inputs"]["accepted"])
     rejected = sum(1 for _ in rows(folder, files, "rejects"))
     yield from count_problems("rejects", rejected, record["inputs"]["rejected"])
+    gone = sum(1 for _ in rows(folder, files, "gone"))
+    yield from count_problems("images that are gone", gone, record["gone"])
     for entry in record["classes"]:
         yield from _class_problems(entry, found)
     yield from found.means.problems(record["certainty"])

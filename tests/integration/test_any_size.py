@@ -161,6 +161,20 @@ def test_windows_may_slide_over_every_picture_at_its_own_scale(tmp_path, capfd):
     assert "--windows auto: this model has labelled into" in again.line
 
 
+def test_the_cap_of_pixels_does_not_pass_an_image_that_is_labelled(tmp_path, capfd):
+    """On its other side the image would be seen in another way."""
+    write_bundle(tmp_path / "model", LABELS, (24, 32), "stretch")
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (150, 100)).save(tmp_path / "images/a.png")
+    assert run_here(capfd, "label", *_words(tmp_path, **{"limits.max-pixels": 16_000})).code == 0
+
+    past = run_here(capfd, "label", *_words(tmp_path, **{"limits.max-pixels": 14_000}))
+    assert past.code == 2
+    assert "--limits.max-pixels 14000: this model has labelled" in past.line
+    other = run_here(capfd, "label", *_words(tmp_path, **{"limits.max-pixels": 18_000}))
+    assert "nothing new to label" in other.out
+
+
 def test_without_windows_giants_are_too_large(tmp_path, capfd):
     write_bundle(tmp_path / "model", LABELS, (24, 32), "stretch")
     giants.draw(tmp_path, 300, 500)

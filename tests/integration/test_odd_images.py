@@ -1,19 +1,17 @@
 """Pillow's own test images through ingest: every file gets one verdict, in bounded memory."""
 
 import csv
-import io
 import json
-import warnings
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
 
 from benchmarks.process_memory import Peaks, measure
 from tests.drawn import encode, rows_of
 from tests.requirements import shared_data
+from tests.shown import shown_size
 
 _GIGABYTE = 10**9
 
@@ -50,12 +48,10 @@ def ingested(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tup
 def _shown_size(path: Path) -> tuple[int, int]:
     """(height, width) as a viewer shows the file; any for what is no picture."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = ImageOps.exif_transpose(Image.open(io.BytesIO(path.read_bytes())))
+        height, width = shown_size(path)
     except Exception:
         return (8, 8)
-    return (image.height, image.width) if image.width * image.height < 1e8 else (8, 8)
+    return (height, width) if width * height < 1e8 else (8, 8)
 
 
 def test_every_file_is_either_stored_or_rejected_with_a_reason(ingested, files):

@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 from segflow.data.layouts.base import Role, SourceFile, SourcePaths
 from segflow.data.layouts.packs import broken, first_pack, list_packs, split_of, why_packs
 from segflow.data.listing import Listed
-from segflow.data.packs import LARGEST_COLUMN, Cell, Pack, encodings, to_json
+from segflow.data.packs import LARGEST_COLUMN, PREFIXES, Cell, Pack, encodings, to_json
+from segflow.data.texts import parquet_rows
 from segflow.errors import UsageError
 from segflow.label_map import LabelMap
 
 _IMAGE = "image"
 _MASKS = ("mask", "label", "annotation", "segmentation_mask")
 _OPTIONAL = ("key", "split")
-_PREFIXES = "DELTA_BYTE_ARRAY"  # each value without what it shares with the one before
 
 
 @dataclass(frozen=True)
@@ -91,17 +91,31 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 def _rows(pack: Listed, file: pq.ParquetFile, roles: tuple[Role, ...]) -> Iterator[SourceFile]:
     columns = _columns(pack, file.schema_arrow, roles)
-    wanted = [name for name in _OPTIONAL if name in file.schema_arrow.names]
+    texts = _texts(pack, [name for name in _OPTIONAL if name in file.schema_arrow.names])
     number = 0
     for group in range(file.metadata.num_row_groups):
         sizes = {name: _bytes_per_row(pack, file, group, name) for name in columns.values()}
-        rows = file.metadata.row_group(group).num_rows
-        texts = file.read_row_group(group, columns=wanted).to_pylist() if wanted else [{}] * rows
-        for row, text in enumerate(texts):
+        for row in range(file.metadata.row_group(group).num_rows):
+            text = next(texts, {})
             for role, column in columns.items():
                 cell = Cell(Pack(pack.path, pack.bytes), group, row, column)
                 yield _source(role, pack, cell, number, sizes[column], text)
             number += 1
+
+
+def _texts(pack: Listed, columns: list[str]) -> Iterator[Mapping[str, Any]]:
+    """What each row says besides its pictures; nothing where it has no such column.
+
+    Raises:
+        UsageError: It says too much.
+    """
+    if columns:
+        try:
+            yield from parquet_rows(pack.path, columns)
+        except pa.ArrowException:  # some are values' errors, too; the file is broken
+            raise
+        except ValueError as error:
+            raise UsageError(f"{pack.path}: {error}") from error
 
 
 def _columns(pack: Listed, schema: pa.Schema, roles: tuple[Role, ...]) -> dict[Role, str]:
@@ -132,9 +146,9 @@ def _bytes_per_row(pack: Listed, file: pq.ParquetFile, group: int, name: str) ->
         UsageError: All of them are more than a worker should read at once, or they are stored in
             a form that does not tell.
     """
-    if _PREFIXES in encodings(file.metadata, group, name):
+    if PREFIXES in encodings(file.metadata, group, name):
         raise UsageError(
-            f"{pack.path}: column {name} is encoded as {_PREFIXES}; write the file anew with "
+            f"{pack.path}: column {name} is encoded as {PREFIXES}; write the file anew with "
             "another encoding, such as PLAIN"
         )
     metadata = file.metadata.row_group(group)

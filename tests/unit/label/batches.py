@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 from PIL import Image
 from rich.console import Console
 
@@ -136,6 +137,13 @@ class Labels:
         run = Run.load(self.output / "_runs" / record["run"])
         rows = [row for index in range(run.shard_count) for row in run.rows(index)]
         return {self.name(row["image_uri"]): row for row in rows}
+
+    def gone(self, record: Mapping[str, Any]) -> list[str]:
+        """The addresses that a run found gone, as its parts say; their number is in its record."""
+        parts = [file["path"] for file in record["files"] if file["path"].startswith("gone/")]
+        rows = [row for part in parts for row in pq.read_table(self.output / part).to_pylist()]
+        assert len(rows) == record["gone"]
+        return [row["image_uri"] for row in rows]
 
     def name(self, uri: str) -> str:
         """An address relative to the folder of images."""

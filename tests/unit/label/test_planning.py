@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 
 from segflow import hashing, storage
 from segflow.data.config import DecodeLimits
-from segflow.errors import RejectCode, UsageError
+from segflow.errors import RejectBudgetError, RejectCode, UsageError
 from segflow.jobs.run import Run
 from segflow.label.planning import committed_records
+from segflow.verify import verify
 from tests.unit.label.batches import Labels, draw
 
 
@@ -149,9 +151,9 @@ def test_what_is_gone_is_a_run_without_shards(labels):
 
     record = labels.label()
 
-    assert record["gone"] == [str(path)]
+    assert labels.gone(record) == [str(path)]
     assert record["inputs"]["listed"] == 0
-    assert record["files"] == []
+    assert [file["path"].split("/")[0] for file in record["files"]] == ["gone"]
     assert labels.label() is None
 
 
@@ -166,9 +168,41 @@ def test_what_is_gone_is_said_once_and_by_the_run_that_also_finds_what_is_new(la
     draw(labels.images / "d.png")
     third = labels.label()
 
-    assert second["gone"] == [str(path)]
+    assert labels.gone(second) == [str(path)]
     assert set(labels.planned(second)) == {"c.png"}
-    assert third["gone"] == []
+    assert third["gone"] == 0
+
+
+def test_what_is_gone_is_published_with_the_run_and_not_before(labels):
+    draw(labels.images / "a.png")
+    path = draw(labels.images / "b.png")
+    labels.label()
+    path.unlink()
+    (labels.images / "broken.png").write_text("no picture")
+
+    with pytest.raises(RejectBudgetError):
+        labels.label(max_reject_fraction=0.0)
+    assert not (labels.output / "gone").exists()
+    assert [row[0] for row in labels.current("height")] == ["a.png", "b.png"]
+
+    record = labels.label(max_reject_fraction=1.0)
+    assert labels.gone(record) == [str(path)]
+    assert [row[0] for row in labels.current("height")] == ["a.png"]
+    assert verify(labels.output) == ("labels", [])
+
+
+def test_a_run_ships_to_workers_without_the_addresses_that_are_gone(labels):
+    draw(labels.images / "a.png")
+    paths = [draw(labels.images / f"{number:03d}.png") for number in range(100)]
+    labels.label(shard_size=200)
+    for path in paths:
+        path.unlink()
+    record = labels.label(shard_size=200)
+
+    run = Run.load(labels.output / "_runs" / record["run"])
+
+    assert record["gone"] == 100
+    assert len(pickle.dumps(run)) < 3000
 
 
 def test_what_comes_back_is_planned_though_it_is_as_it_was(labels):
@@ -183,7 +217,7 @@ def test_what_comes_back_is_planned_though_it_is_as_it_was(labels):
     assert [row[0] for row in labels.current("height")] == ["a.png", "b.png"]
     assert labels.label() is None
     path.unlink()
-    assert labels.label()["gone"] == [str(path)]
+    assert labels.gone(labels.label()) == [str(path)]
 
 
 def test_images_of_another_source_are_not_gone(labels):
@@ -193,7 +227,7 @@ def test_images_of_another_source_are_not_gone(labels):
 
     record = labels.label(images=str(labels.images / "two"))
 
-    assert record["gone"] == []
+    assert record["gone"] == 0
     assert set(labels.planned(record)) == {"two/b.png"}
 
 
@@ -212,7 +246,7 @@ def test_the_same_folder_from_elsewhere_is_the_same_source(labels, monkeypatch):
     assert _planned(labels, images="images") is None
     path.unlink()
     draw(labels.images / "b.png")
-    assert labels.label(images="images/")["gone"] == [str(path)]
+    assert labels.gone(labels.label(images="images/")) == [str(path)]
 
 
 def test_what_an_uncommitted_run_has_planned_counts_for_nothing(labels):
@@ -259,7 +293,7 @@ def test_images_lie_in_shards_in_an_order_of_their_own(labels):
 
 def test_the_reject_budget_is_a_share_of_all_that_was_found():
     """One broken file among a night's six must not hold up every night."""
-    run = Run("out", "r", "f", "t", {"all": 1}, 6, {}, {}, {"gone": [], "known": 436})
+    run = Run("out", "r", "f", "t", {"all": 1}, 6, {}, {}, {"gone": 0, "known": 436})
     assert run.allowed_rejects(0.05, {}) == pytest.approx(22.1)
     first = Run("out", "r", "f", "t", {"all": 1}, 6, {}, {}, {})
     assert first.allowed_rejects(0.05, {}) == pytest.approx(0.3)
@@ -308,7 +342,7 @@ def _on_hash(labels: Labels, monkeypatch: pytest.MonkeyPatch, do: Callable[[Path
     monkeypatch.setattr(hashing, "sha256_file", watched)
 
 
-def test_what_was_read_once_is_not_read_again(labels, monkeypatch):
+def test_known_bytes_of_another_time_are_noted_for_runs_that_go_by_time(labels, monkeypatch):
     path = draw(labels.images / "a.png")
     labels.label()
     _touch(path)
@@ -316,12 +350,21 @@ def test_what_was_read_once_is_not_read_again(labels, monkeypatch):
     assert _planned(labels, detect_changes="hash") == {"b.png"}
     read = _count_reads(labels, monkeypatch)
 
-    assert _planned(labels, detect_changes="hash") is None
     assert _planned(labels) is None
     assert read == set()
-    _touch(path)
+
+
+def test_by_hash_other_bytes_of_the_same_size_and_time_are_a_change(labels):
+    path = draw(labels.images / "a.png", red=1)
+    draw(labels.images / "b.png")
+    mtime_ns = path.stat().st_mtime_ns
+    labels.label()
+    draw(path, red=2)
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+
+    assert _planned(labels) is None
+    assert _planned(labels, detect_changes="hash") == {"a.png"}
     assert _planned(labels, detect_changes="hash") is None
-    assert read == {str(path)}
 
 
 def test_an_image_that_was_gone_is_new_though_its_bytes_are_known(labels):
@@ -341,7 +384,7 @@ def test_a_file_that_goes_while_it_is_hashed_is_planned_and_rejected(labels, mon
     path = draw(labels.images / "b.png")
     labels.label()
     _touch(path)
-    _on_hash(labels, monkeypatch, Path.unlink)
+    _on_hash(labels, monkeypatch, lambda read: read == path and path.unlink())
 
     record = labels.label(detect_changes="hash")
 

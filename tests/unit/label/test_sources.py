@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -206,7 +207,24 @@ def test_what_a_list_leaves_out_later_is_gone_and_what_it_adds_is_new(labels):
     record = labels.label(images=path)
 
     assert set(labels.planned(record)) == {"c.png"}
-    assert record["gone"] == [str(labels.images / "a.png")]
+    assert labels.gone(record) == [str(labels.images / "a.png")]
+
+
+def test_an_image_that_two_lists_name_is_not_lost_when_one_drops_it(labels):
+    draw(labels.images / "a.png")
+    draw(labels.images / "b.png")
+    ours, theirs = (labels.images / f"{name}.jsonl" for name in ("ours", "theirs"))
+    theirs.write_text('{"image": "a.png"}')
+    ours.write_text('{"image": "a.png"}\n{"image": "b.png"}')
+    labels.label(images=str(ours))
+    assert labels.label(images=str(theirs)) is None
+    ours.write_text('{"image": "b.png"}')
+
+    assert labels.gone(labels.label(images=str(ours))) == [str(labels.images / "a.png")]
+    assert set(labels.planned(labels.label(images=str(theirs)))) == {"a.png"}  # now it is theirs
+    for _ in range(2):
+        assert [labels.label(images=str(path)) for path in (ours, theirs)] == [None, None]
+    assert [name for name, _ in labels.current("run")] == ["a.png", "b.png"]
 
 
 def test_another_ground_resolution_in_a_list_is_a_change(labels):
@@ -222,6 +240,57 @@ def test_another_ground_resolution_in_a_list_is_a_change(labels):
     assert set(labels.planned(labels.label(images=path))) == {"b.png"}
     assert labels.current("ground_resolution") == [("a.png", 2.0), ("b.png", 3.0)]
     assert labels.label() is None  # the folder says nothing of it
+
+
+def test_one_file_that_a_list_spells_in_two_ways_is_listed_twice(labels):
+    for name in ("a.png", "sub/b.png", "other/deep/c.png", "other/c.png", "c.png"):
+        draw(labels.images / name)
+    (labels.images / "link").symlink_to(labels.images / "other/deep")
+    # After a link, `..` is the folder above what it points to: two files and not one.
+    images = ("a.png", "sub/../a.png", "sub//./b.png", "link/../c.png", "c.png")
+    path = _list(labels.images, "jsonl", [{"image": image} for image in images])
+
+    assert labels.label(images=str(path))["inputs"]["by_code"] == {RejectCode.DUPLICATE_KEY: 2}
+    assert [name for name, _ in labels.current("run")] == ["c.png", "link/../c.png", "sub/b.png"]
+
+
+def test_a_ground_resolution_that_its_list_drops_is_a_change(labels):
+    draw(labels.images / "a.png")
+    row = {"image": "a.png", "ground_resolution": 2.0}
+    path = str(_list(labels.images, "jsonl", [row]))
+    labels.label(images=path)
+    _list(labels.images, "jsonl", [{"image": "a.png"}])
+
+    assert set(labels.planned(labels.label(images=path))) == {"a.png"}
+    assert labels.current("ground_resolution") == [("a.png", None)]
+    assert labels.label(images=path) is None
+
+
+def test_an_address_of_two_ground_resolutions_is_refused_once(labels):
+    draw(labels.images / "a.png")
+    draw(labels.images / "b.png")
+    rows = [{"image": "a.png", "ground_resolution": 1.0 + n} for n in range(2)]
+    path = str(_list(labels.images, "jsonl", [*rows, {"image": "b.png"}]))
+
+    assert labels.label(images=path)["inputs"]["by_code"] == {RejectCode.DUPLICATE_KEY: 2}
+    assert labels.label(images=path) is None
+
+
+def test_another_time_and_resolution_at_once_are_one_change(labels):
+    """By hash: bytes that are known are no reason to leave the image out, or to note it twice."""
+    path = draw(labels.images / "a.png")
+    row = {"image": "a.png", "ground_resolution": 2.0}
+    listing = str(_list(labels.images, "jsonl", [row]))
+    labels.label(images=listing)
+    os.utime(path, ns=(5, 5))
+    _list(labels.images, "jsonl", [row | {"ground_resolution": 3.0}])
+
+    record = labels.label(images=listing, detect_changes="hash")
+
+    assert set(labels.planned(record)) == {"a.png"}
+    assert labels.label(images=listing, detect_changes="hash") is None
+    assert labels.label(images=listing) is None
+    assert labels.current("ground_resolution") == [("a.png", 3.0)]
 
 
 def test_a_key_that_no_file_can_store_is_mended(labels):
@@ -267,7 +336,7 @@ def test_a_pack_that_changed_makes_its_images_new_and_none_of_them_gone(labels, 
 
     record = packed.label(images=f"{tmp_path}/*.{kind}")
 
-    assert record["gone"] == []
+    assert record["gone"] == 0
     assert len(packed.planned(record)) == 4
     current = packed.current("class_id", "current_areas")
     assert len(packed.current("run")) == 5
@@ -275,7 +344,7 @@ def test_a_pack_that_changed_makes_its_images_new_and_none_of_them_gone(labels, 
     assert {c for uri, c in current if uri.startswith(other.name)} == {0, 1}
 
     _pack(pack, [png(2)] * 3)
-    assert len(packed.label(images=f"{tmp_path}/*.{kind}")["gone"]) == 1
+    assert packed.label(images=f"{tmp_path}/*.{kind}")["gone"] == 1
     assert len(packed.current("run")) == 4
 
 

@@ -278,6 +278,7 @@ def write_run(
         "images": pa.Table.from_pylist([image for image, _ in drawn], LABELLED_SCHEMA),
         "areas": [area for _, areas in drawn for area in areas],
         "rejects": _reject_rows(rejected),
+        "gone": [{"image_uri": uri} for uri in gone],
     }
     record = {
         "format_version": LABELS.format_version,
@@ -306,7 +307,7 @@ def write_run(
             for name, rows in tables.items()
             if rows
         ],
-        "gone": list(gone),
+        "gone": len(gone),
     }
     _commit(folder, f"runs/{run}.json", record)
 
