@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
+_ARITHMETIC = "arithmetic_optimization"
 _ONEDNN_BFLOAT16 = "auto_mixed_precision_onednn_bfloat16"
 # The rewrite would also sum in bfloat16, and 8 bits lose most of a sum over pixels: batch norm's
 # moments and the gradients of biases. It reads this variable whenever it rewrites a graph.
@@ -26,16 +27,28 @@ def precision(name: str) -> Iterator[None]:
     (`benchmarks/precision.py`). The last convolution's values are rounded to bfloat16 before its
     bias, though; under the policy they would not be.
     """
-    if name == "mixed_bfloat16" and not tf.config.list_logical_devices("GPU"):
-        with _onednn_bfloat16():
-            yield
-    else:
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(name)
-        try:
-            yield
-        finally:
-            keras.config.set_dtype_policy(before)
+    with _as_in_a_fresh_process():
+        if name == "mixed_bfloat16" and not tf.config.list_logical_devices("GPU"):
+            with _onednn_bfloat16():
+                yield
+        else:
+            before = keras.config.dtype_policy()
+            keras.config.set_dtype_policy(name)
+            try:
+                yield
+            finally:
+                keras.config.set_dtype_policy(before)
+
+
+@contextlib.contextmanager
+def _as_in_a_fresh_process() -> Iterator[None]:
+    """Sums are rewritten as usual, for the same bits: predictors of the process turn that off."""
+    before = tf.config.optimizer.get_experimental_options().get(_ARITHMETIC, True)
+    tf.config.optimizer.set_experimental_options({_ARITHMETIC: True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({_ARITHMETIC: before})
 
 
 @contextlib.contextmanager
