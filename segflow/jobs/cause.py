@@ -7,7 +7,7 @@ _WRAPPING = re.compile(
     r"^(?:RuntimeError: (?=[\w.]+(?:Error|Exception): ))*(?:OSError: \[Errno \d+\] )?"
 )
 
-_NODE = " [[{{node "  # what TensorFlow puts behind the words of an operation, or below them
+_NODE = "[[{{node "  # what TensorFlow puts behind the words of an operation, or below them
 
 
 def innermost(error: BaseException) -> str:
@@ -23,9 +23,9 @@ def innermost(error: BaseException) -> str:
 
 def _last_words(lines: list[str]) -> list[str]:
     """Of an operation that failed: what stands before the first name of a node, or at the end."""
-    node = next((i for i, line in enumerate(lines) if _NODE.strip() in line), len(lines))
-    before = [_unwrapped(line).partition(_NODE)[0] for line in lines[: node + 1]]
-    return [line for line in before if line and not line.startswith("[[")][-1:]
+    node = next((i for i, line in enumerate(lines) if _NODE in line), len(lines))
+    before = [_unwrapped(line).partition(_NODE)[0].rstrip() for line in lines[: node + 1]]
+    return [line for line in before if line][-1:]
 
 
 def _unwrapped(line: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-Graph = Callable[..., Any]
+Graph = Callable[[tf.Tensor], Any]
 
 
 def use_one_thread_per_batch(batches: int) -> None:
@@ -28,7 +28,7 @@ def use_one_thread_per_batch(batches: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(batches)
 
 
-def for_threads(function: Callable[..., Any], signature: tf.TensorSpec) -> Graph:
+def for_threads(function: Graph, signature: tf.TensorSpec) -> Graph:
     """Traces a function of one tensor; several threads may call the result at once.
 
     Turns TensorFlow's arithmetic optimiser off, in all graphs of the process: what was measured of
@@ -41,9 +41,9 @@ def for_threads(function: Callable[..., Any], signature: tf.TensorSpec) -> Graph
         return graph
     turn = threading.Lock()
 
-    def in_turn(*tensors: tf.Tensor) -> Any:
+    def in_turn(tensor: tf.Tensor) -> Any:
         with turn:
-            return graph(*tensors)
+            return graph(tensor)
 
     return in_turn
 

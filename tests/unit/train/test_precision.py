@@ -77,7 +77,6 @@ def _gradients_and_variance(name):
     return np.concatenate(biases), norm.moving_variance.numpy()
 
 
-@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="CPUs only")
 def test_a_training_computes_alike_whatever_ran_in_its_process() -> None:
     """A predictor turns this off for good; a training that was resumed elsewhere had it on."""
     options = tf.config.optimizer
@@ -91,6 +90,7 @@ def test_a_training_computes_alike_whatever_ran_in_its_process() -> None:
         options.set_experimental_options({"arithmetic_optimization": before})
 
 
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="CPUs only")
 def test_sums_over_pixels_are_float32_on_cpus():
     """Summed in bfloat16, the gradients are off by 1 % here, and the variance by 0.3 %."""
     exact, exact_variance = _gradients_and_variance("float32")
