@@ -63,6 +63,13 @@ SWEEP = Kind(
     ("parameters", "trials", "seed", "results", "best", "dataset", "config", "files"),
 )
 
+# SQL of the labels that hold, of `labelled` and `left_out` with image_uri and run: each image's
+# newest, unless it was left out in a later run. Names of runs begin with the time of their start.
+HOLDING = """\
+    SELECT image_uri, max(labelled.run) AS run
+    FROM labelled LEFT JOIN left_out USING (image_uri) GROUP BY image_uri
+    HAVING coalesce(max(labelled.run) > max(left_out.run), true)"""
+
 _KINDS = (DATASET, BUNDLE, EVALUATION, LABELS, RATES, SWEEP)
 
 

@@ -6,13 +6,14 @@ duplicates are looked for. DuckDB groups, joins and spills to disk; Python holds
 alone.
 """
 
-import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
+
+from segflow.parts import escaped
 
 HASH_BITS = 64
 _PAIRS_AT_ONCE = 1024
@@ -33,7 +34,7 @@ def load_sources(connection: DuckDBPyConnection, parts: Sequence[Path]) -> None:
     connection.execute(
         'CREATE TABLE sources AS SELECT key, split, "group", image_uri, image_sha256, image_phash '
         f"FROM {one_each('read_parquet($parts, hive_partitioning = false)')}",
-        {"parts": [glob.escape(str(part)) for part in parts]},
+        {"parts": [escaped(part) for part in parts]},
     )
 
 

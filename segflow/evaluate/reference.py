@@ -4,7 +4,6 @@ An image counts only if the model was not trained on it. That is known where the
 model, of an ensemble's members, and of the bundles that trainings went on from are at hand.
 """
 
-import glob
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from segflow import outputs, storage
 from segflow.dataset import Dataset, recorded_places
 from segflow.errors import UsageError
 from segflow.jobs.plan import ROWS_AT_ONCE, connect
+from segflow.parts import escaped
 from segflow.references import stored
 from segflow.references.stored import Reference
 from segflow.train.bundle import Bundle
@@ -144,7 +144,7 @@ def _count(parts: Sequence[Path], training: Sequence[Path], classes: int, table:
         for batch in _batches(parts):
             writer.write_batch(_cells(batch, classes))
     with connect(table.with_name("spill")) as connection:
-        connection.execute("CREATE TABLE cells AS FROM read_parquet($1)", [glob.escape(str(cells))])
+        connection.execute("CREATE TABLE cells AS FROM read_parquet($1)", [escaped(cells)])
         _load_training(connection, training)
         connection.execute(_COUNTED)
         rows = connection.sql("FROM counted ORDER BY ALL").to_arrow_reader(ROWS_AT_ONCE)
@@ -183,7 +183,7 @@ def _load_training(connection: duckdb.DuckDBPyConnection, training: Sequence[Pat
         connection.execute(
             "INSERT INTO trained SELECT DISTINCT image_sha256 "
             "FROM read_parquet($1, hive_partitioning = false) WHERE split = 'train'",
-            [[glob.escape(str(part)) for part in training]],
+            [[escaped(part) for part in training]],
         )
 
 

@@ -1,9 +1,9 @@
 """`current.sql`: the newest row of each image for the newest model, as DuckDB views."""
 
-import glob
 from pathlib import Path
 
-from segflow import storage
+from segflow import outputs, storage
+from segflow.parts import escaped
 
 _TEMPLATE = """\
 -- The newest labels of each image, as made by the newest model; images that are gone, or whose
@@ -26,10 +26,9 @@ CREATE OR REPLACE VIEW current_images AS
     UNION ALL
     SELECT image_uri, run FROM {rejects} SEMI JOIN segflow_runs USING (run)
   )
-  SELECT labelled.* FROM labelled
-  LEFT JOIN (SELECT image_uri, max(run) AS run FROM left_out GROUP BY ALL) AS out USING (image_uri)
-  WHERE out.run IS NULL OR labelled.run > out.run
-  QUALIFY row_number() OVER (PARTITION BY labelled.image_uri ORDER BY labelled.run DESC) = 1;
+  SELECT labelled.* FROM labelled SEMI JOIN (
+{holding}
+  ) USING (image_uri, run);
 
 CREATE OR REPLACE VIEW current_areas AS
   SELECT * FROM {areas} SEMI JOIN current_images USING (image_uri, run);
@@ -46,7 +45,7 @@ def write_current_sql(output: Path) -> None:
 
 def current_sql(output: Path) -> str:
     """The contents of `current.sql` for a labels folder, with its absolute path."""
-    root = glob.escape(str(output.absolute())).replace("'", "''")
+    root = escaped(output.absolute()).replace("'", "''")
     tables = {
         table: (
             f"read_parquet('{root}/{table}/run=*/part-*.parquet', hive_partitioning = true, "
@@ -56,4 +55,4 @@ def current_sql(output: Path) -> str:
         )
         for table in ("images", "areas", "rejects", "gone")
     }
-    return _TEMPLATE.format(root=root, **tables)
+    return _TEMPLATE.format(root=root, holding=outputs.HOLDING, **tables)

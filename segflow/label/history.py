@@ -1,7 +1,6 @@
 """What earlier runs have dealt with, in tables of DuckDB, which spill to disk."""
 
-import glob
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from segflow.errors import RejectCode
 from segflow.jobs.cores import available_cores
 from segflow.jobs.plan import ROWS_AT_ONCE, write_listing
 from segflow.jobs.run import RUNS_FOLDER
+from segflow.parts import escaped
 
 _UNCHANGED = "unchanged.parquet"  # in a run's folder: what its plan found to be known bytes
 
@@ -119,7 +119,7 @@ def _add_planned(
     images: Sequence[str],
 ) -> None:
     plan = folder / "plan"
-    parts = _escaped(plan / name for name in storage.names_in(plan))
+    parts = [escaped(plan / name) for name in storage.names_in(plan)]
     if parts and images:
         sql = _PLANNED.format(sha256="image_sha256", images=_WITH_IMAGES)
         connection.execute(sql, {**said, "plan": parts, "images": images})
@@ -129,8 +129,8 @@ def _add_planned(
 
 
 def _add_unchanged(connection: duckdb.DuckDBPyConnection, run: Path) -> None:
-    unchanged = _escaped([run / _UNCHANGED])
-    connection.execute(_FOUND_UNCHANGED, {"run": run.name, "unchanged": unchanged})
+    parameters = {"run": run.name, "unchanged": [escaped(run / _UNCHANGED)]}
+    connection.execute(_FOUND_UNCHANGED, parameters)
 
 
 def compare_bytes(
@@ -214,9 +214,4 @@ def _forget_refused(
 
 def _parts(output: Path, record: Mapping[str, Any], table: str) -> list[str]:
     paths = (file["path"] for file in record["files"])
-    return _escaped(output / path for path in paths if path.startswith(f"{table}/"))
-
-
-def _escaped(paths: Iterable[Path]) -> list[str]:
-    """Paths as DuckDB takes them for themselves, and not for patterns."""
-    return [glob.escape(str(path)) for path in paths]
+    return [escaped(output / path) for path in paths if path.startswith(f"{table}/")]

@@ -8,9 +8,8 @@ says none, images of one group have the same largest class.
 """
 
 import csv
-import glob
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import duckdb
 
 from segflow import outputs, storage
 from segflow.jobs.plan import connect
+from segflow.parts import scan
 
 _COLUMNS = (
     *("rank", "image_uri", "image_sha256", "height", "width", "mean_entropy", "mean_confidence"),
@@ -98,18 +98,11 @@ def least_certain(output: Path, record: Mapping[str, Any], count: int) -> list[d
         return []
     with storage.scratch_folder() as spill, connect(spill) as connection:
         for table, paths in parts.items():
-            connection.execute(f"CREATE VIEW {table} AS FROM {_scan(paths)}")
+            connection.execute(f"CREATE VIEW {table} AS FROM {scan(paths)}")
         connection.execute(_CANDIDATES)
         connection.execute(_CHOSEN.format(count=count))
         rows = _dictionaries(connection.execute(_LISTED))
     return [_row(rank, row, output, record) for rank, row in enumerate(rows, 1)]
-
-
-def _scan(paths: Sequence[Path]) -> str:
-    quoted = (glob.escape(str(path.absolute())).replace("'", "''") for path in paths)
-    files = ", ".join(f"'{path}'" for path in quoted)
-    # Hive partitioning would read columns out of any folder above that is called a=b.
-    return f"read_parquet([{files}], filename = true, hive_partitioning = false)"
 
 
 def _dictionaries(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ _EXTREME = 3  # of the least certain, and of the most certain
 _CLASSES = 3  # largest classes named below a picture
 _BINS = 40
 
+_RUN = "regexp_extract(filename, 'run=([^/]*)/[^/]*$', 1)"
+
 _COLUMNS = {
     "images": f"{labelled.COLUMNS}, mean_confidence DOUBLE",
     "areas": "image_uri VARCHAR, class_id INT, class_name VARCHAR, pixels BIGINT, fraction DOUBLE, "
@@ -25,24 +27,22 @@ _COLUMNS = {
     "gone": "image_uri VARCHAR",
 }
 
-# The labels that hold: an image's newest ones, unless it is gone or was rejected since. This is
-# what `current.sql` says too. Run names begin with the time of their start, so they sort by it.
-_CURRENT = """
+# What holds now, of all that the page asks about, is found once.
+_CURRENT = f"""
 CREATE TABLE current AS
   WITH labelled AS (
-    SELECT image_uri, max({run}) AS run FROM images GROUP BY image_uri
+    SELECT image_uri, {_RUN} AS run FROM images
   ), left_out AS (
-    SELECT image_uri, max(run) AS run FROM (
-      SELECT image_uri, {run} AS run FROM rejects
-      UNION ALL SELECT image_uri, {run} AS run FROM gone) GROUP BY image_uri
+    SELECT image_uri, {_RUN} AS run FROM rejects
+    UNION ALL
+    SELECT image_uri, {_RUN} AS run FROM gone
   )
-  SELECT labelled.* FROM labelled LEFT JOIN left_out USING (image_uri)
-  WHERE left_out.run IS NULL OR labelled.run > left_out.run;
+{outputs.HOLDING};
 CREATE VIEW current_images AS
-  SELECT * FROM (SELECT *, {run} AS run FROM images) SEMI JOIN current USING (image_uri, run);
+  SELECT * FROM (SELECT *, {_RUN} AS run FROM images) SEMI JOIN current USING (image_uri, run);
 CREATE VIEW current_areas AS
-  SELECT * FROM (SELECT *, {run} AS run FROM areas) SEMI JOIN current USING (image_uri, run);
-""".replace("{run}", "regexp_extract(filename, 'run=([^/]*)/[^/]*$', 1)")
+  SELECT * FROM (SELECT *, {_RUN} AS run FROM areas) SEMI JOIN current USING (image_uri, run);
+"""
 
 
 def page(folder: Path) -> str:

@@ -1,14 +1,13 @@
 """Parquet tables of an output folder, queried through DuckDB a few rows at a time."""
 
 import contextlib
-import glob
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from segflow import storage
+from segflow import parts, storage
 
 _MEMORY = "512MB"  # beyond it DuckDB spills to disk
 
@@ -51,26 +50,18 @@ def opened(
         columns: For each table wanted, the columns (SQL names and types) that it has even if it
             has no parts.
     """
-    parts: dict[str, list[Path]] = {}
+    listed: dict[str, list[Path]] = {}
     for file in files:
-        parts.setdefault(file["path"].split("/")[0], []).append(folder / file["path"])
+        listed.setdefault(file["path"].split("/")[0], []).append(folder / file["path"])
     with storage.scratch_folder() as spill:
         config = {"memory_limit": _MEMORY, "temp_directory": str(spill)}
         with duckdb.connect(config=config) as connection:
             for table, names in columns.items():
-                connection.execute(_definition(table, parts.get(table, []), names))
+                connection.execute(_definition(table, listed.get(table, []), names))
             yield Tables(connection)
 
 
-def _definition(table: str, parts: list[Path], columns: str) -> str:
-    if not parts:
+def _definition(table: str, files: list[Path], columns: str) -> str:
+    if not files:
         return f'CREATE TABLE "{table}" ({columns}, filename VARCHAR)'
-    # Hive partitioning would read columns out of any folder above that is called a=b.
-    options = "filename = true, hive_partitioning = false"
-    paths = ", ".join(_literal(path) for path in parts)
-    return f'CREATE VIEW "{table}" AS FROM read_parquet([{paths}], {options})'
-
-
-def _literal(path: Path) -> str:
-    """A path as an SQL string."""
-    return "'" + glob.escape(str(path)).replace("'", "''") + "'"
+    return f'CREATE VIEW "{table}" AS FROM {parts.scan(files)}'

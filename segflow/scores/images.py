@@ -1,6 +1,5 @@
 """The scores of an evaluation, from its table of images: what commits and checks it."""
 
-import glob
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from segflow import storage
+from segflow.parts import escaped
 from segflow.scores.calibration import BINS, Reliability
 from segflow.scores.tally import Tally
 
@@ -86,6 +86,6 @@ def _largest_groups(parts: Sequence[Path]) -> tuple[list[str], int]:
     with storage.scratch_folder() as spill:
         config = {"memory_limit": _MEMORY, "temp_directory": str(spill)}
         with duckdb.connect(config=config) as connection:
-            escaped = [glob.escape(str(part)) for part in parts]
-            rows = connection.execute(query, {"parts": escaped, "most": _GROUPS}).fetchall()
+            files = [escaped(part) for part in parts]
+            rows = connection.execute(query, {"parts": files, "most": _GROUPS}).fetchall()
     return [group for group, _ in rows], rows[0][1] if rows else 0
