@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_masks
 from rich.console import Console
 
 from segflow import hashing
@@ -81,17 +82,60 @@ def test_label_export_ingest_gives_the_same_ids(labels, drawn, tmp_path, capfd, 
         assert row["ignored_pixels"] == 0
 
 
-def test_a_corrected_mask_comes_back_corrected(labels, drawn, tmp_path, capfd, monkeypatch):
+def _correct(form: str, tree: Path, name: str, ids: np.ndarray) -> None:
+    """Stores other ids for `sub/b c.png`, as a tool of that format does; `name` is its mask's."""
+    if form == "coco":
+        _correct_coco(tree / "annotations" / "instances_default.json", ids)
+        return
+    path = tree / name
+    colours = LABELS.palette()
+    assert path.is_file()
+    if form == "cvat":
+        Image.fromarray(colours[ids]).save(path)
+        return
+    mask = Image.fromarray(ids)
+    if form == "voc":
+        mask.putpalette(colours.tobytes())
+    mask.save(path)
+
+
+def _correct_coco(path: Path, ids: np.ndarray) -> None:
+    data = json.loads(path.read_bytes())
+    (image,) = [image for image in data["images"] if image["file_name"].endswith("b_c.png")]
+    kept = [a for a in data["annotations"] if a["image_id"] != image["id"]]
+    new = []
+    for value in np.unique(ids).tolist():
+        encoded = coco_masks.encode(np.asfortranarray(ids == value))
+        new.append(
+            {
+                "id": 1000 + value,
+                "image_id": image["id"],
+                "category_id": value + 1,
+                "iscrowd": 0,
+                "area": int(coco_masks.area(encoded)),
+                "bbox": coco_masks.toBbox(encoded).tolist(),
+                "segmentation": {**encoded, "counts": encoded["counts"].decode()},
+            }
+        )
+    path.write_text(json.dumps({**data, "annotations": kept + new}))
+
+
+@pytest.mark.parametrize("form", ["png", "coco", "voc", "cvat"])
+def test_a_corrected_mask_comes_back_corrected(labels, drawn, tmp_path, capfd, monkeypatch, form):
     monkeypatch.undo()
     tree, output = tmp_path / "tree", tmp_path / "dataset"
-    _export(labels, "png", tree)
-    first = json.loads((tree / "manifest.jsonl").read_text().splitlines()[0])
-    corrected = (drawn[first["image_uri"]] + 1) % 3
-    Image.fromarray(corrected).save(tree / first["mask"])
+    _export(labels, form, tree)
+    (uri,) = [uri for uri in drawn if uri.endswith("sub/b c.png")]
+    corrected = (drawn[uri] + 1) % 3
+    folder = "masks" if form == "png" else "SegmentationClass"
+    _correct(form, tree, f"{folder}/sub/b_c.png", corrected)
 
-    ran = run_here(capfd, "ingest", *_flags("png", tree), *INGEST, f"--output={output}")
+    ran = run_here(capfd, "ingest", *_flags(form, tree), *INGEST, f"--output={output}")
 
     assert (ran.code, ran.errors) == (0, [])
-    (row,) = [row for row in rows_of(output, "index") if row["key"] == first["key"]]
-    counts = np.bincount(corrected.ravel(), minlength=3)
-    assert row["class_pixels"] == counts.tolist()
+    counts = {row["image_sha256"]: row["class_pixels"] for row in rows_of(output, "index")}
+    expected = {**drawn, uri: corrected}
+    assert counts == {
+        hashing.sha256_file(uri): np.bincount(ids.ravel(), minlength=3).tolist()
+        for uri, ids in expected.items()
+    }
