@@ -102,6 +102,27 @@ def read_records(folder: Path, kind: Kind) -> Sequence[dict[str, Any]]:
     return [_read(path, kind) for path in sorted(folder.glob(kind.records))]
 
 
+def require_free(output: Path, marker: str, what: str) -> None:
+    """Refuses an `--output` that holds other things.
+
+    Args:
+        output: The folder; it need not exist.
+        marker: What lies in it while its work is unfinished: then it may hold anything.
+        what: The kind of work, for the message.
+
+    Raises:
+        UsageError: It does, or is no folder.
+    """
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output} is a file; give a folder")
+    names = storage.names_in(output)
+    if names and marker not in names:
+        raise UsageError(
+            f"--output {output} holds {names[0]!r}, which is not of this {what}; choose a new or "
+            "empty folder"
+        )
+
+
 def review_list(folder: Path, record: Mapping[str, Any]) -> Path:
     """Where a label run's review list lies, `review/run=<run>/review.csv`; its page is beside it.
 

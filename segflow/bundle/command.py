@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from segflow import hashing, storage
+from segflow import hashing, outputs, storage
 from segflow.bundle.config import BundleConfig
 from segflow.console import plain_console
 from segflow.errors import UsageError
@@ -41,7 +41,7 @@ def make_bundle(config: BundleConfig, console: Console | None = None) -> Path:
     source, output = _source(config), Path(config.output)
     finished = _is_finished(output, source, label_map)
     if not finished:
-        _require_free(output)
+        outputs.require_free(output, STATE_FOLDER, "bundle")
         with lock(output, STATE_FOLDER):
             # Asked again: another command may have ended meanwhile.
             finished = _is_finished(output, source, label_map)
@@ -86,17 +86,6 @@ def _is_finished(output: Path, source: Mapping[str, Any], label_map: LabelMap) -
                 "choose another folder"
             )
     return True
-
-
-def _require_free(output: Path) -> None:
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"--output {output} is a file; give a folder")
-    names = storage.names_in(output)
-    if names and STATE_FOLDER not in names:
-        raise UsageError(
-            f"--output {output} holds {names[0]!r}, which is not of this bundle; choose a new or "
-            "empty folder"
-        )
 
 
 def _write(config: BundleConfig, label_map: LabelMap, source: Mapping[str, Any]) -> None:

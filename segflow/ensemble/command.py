@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from segflow import storage
+from segflow import outputs, storage
 from segflow.console import plain_console
 from segflow.dataset import Dataset
 from segflow.ensemble.config import EnsembleConfig
@@ -51,7 +51,7 @@ def ensemble(config: EnsembleConfig, console: Console | None = None) -> Path:
     output = Path(config.output)
     finished = _is_finished(config, members, dataset)
     if not finished:
-        _check_output(output)
+        outputs.require_free(output, STATE_FOLDER, "ensemble")
     if not finished or (output / STATE_FOLDER).exists():
         with lock(output, STATE_FOLDER):
             # Asked again: another command may have ended meanwhile.
@@ -106,17 +106,6 @@ def _identity(
         "temperatures": temperatures,
         "dataset": dataset,
     }
-
-
-def _check_output(output: Path) -> None:
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"--output {output} is a file; give a folder")
-    names = storage.names_in(output)
-    if names and STATE_FOLDER not in names:
-        raise UsageError(
-            f"--output {output} holds {names[0]!r}, which is not of this ensemble; choose a new "
-            "or empty folder"
-        )
 
 
 def _write(

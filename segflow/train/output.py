@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from segflow import hashing, storage
+from segflow import hashing, outputs
 from segflow.dataset import Dataset
 from segflow.errors import UsageError
 from segflow.train import checkpoint
@@ -59,14 +59,7 @@ def check_output(
             resumed or has other settings.
     """
     output = Path(config.output)
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"--output {output} is a file; give a folder")
-    names = storage.names_in(output)
-    if names and STATE_FOLDER not in names:
-        raise UsageError(
-            f"--output {output} holds {names[0]!r}, which is not of this training; choose a new "
-            "or empty folder"
-        )
+    outputs.require_free(output, STATE_FOLDER, "training")
     state = checkpoint.load_state(output / STATE_FOLDER)
     if state is not None:
         if not config.resume:
