@@ -160,7 +160,8 @@ class Run:
                 f"{folder / 'run.json'}: it calls itself the run {data['name']!r}; restore it, or "
                 "remove the folder"
             )
-        return cls(**{**data, "output": str(folder.parent.parent)})
+        files = tuple(data.get("files", ()))
+        return cls(**{**data, "output": str(folder.parent.parent), "files": files})
 
 
 def planned_tables(run_folder: Path) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from segflow import storage
+from segflow.jobs import worker
 from segflow.jobs.run import Run
 from tests.integration.outputs import visible
 
@@ -56,6 +57,15 @@ def children(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
         return list(psutil.Process(process.pid).children(recursive=True))
     except psutil.NoSuchProcess:
         return []
+
+
+def workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Those of them that are Beam's workers: libraries run small programs at the start, too."""
+    found = []
+    for child in children(process):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += [child] if worker.__name__ in child.cmdline() else []
+    return found
 
 
 def wait_until(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:

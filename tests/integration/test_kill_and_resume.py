@@ -100,8 +100,8 @@ def test_only_the_launcher_is_killed(case: Case, undisturbed: Undisturbed, tmp_p
 
 def test_workers_that_are_still_starting_die_with_the_launcher(case: Case, tmp_path: Path) -> None:
     with killing.started(*case.into(tmp_path / "output"), log=tmp_path / "log") as process:
-        killing.wait_until(lambda: killing.children(process), process)
-        workers = killing.children(process)
+        killing.wait_until(lambda: killing.workers(process), process)
+        workers = killing.workers(process)
         process.kill()
         process.wait()
         assert not psutil.wait_procs(workers, timeout=_ORPHANS_DIE_WITHIN_S)[1]
