@@ -46,6 +46,20 @@ class DecodeLimits:
         if self.max_bytes < 1:
             raise UsageError(f"--limits.max-bytes must be at least 1, found {self.max_bytes}")
 
+    @classmethod
+    def recorded(cls, config: Mapping[str, Any]) -> "DecodeLimits":
+        """The caps that the config in a record names; those by default where it names none.
+
+        Raises:
+            UsageError: They make no sense.
+        """
+        try:
+            return cls(**config.get("limits", {}))
+        except TypeError as error:
+            raise UsageError(
+                f"a record's limits make no sense: {error}; restore the record"
+            ) from error
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleConfig(ReadingConfig):

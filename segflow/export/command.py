@@ -167,7 +167,7 @@ class _Export:
     ) -> Iterator[list[Mapping[str, Any]]]:
         """What `writer` says of each image; those whose own file cannot be had are left out."""
         records = self.selection.records
-        limits = {r["run"]: DecodeLimits(**r["config"].get("limits", {})) for r in records}
+        limits = {r["run"]: DecodeLimits.recorded(r["config"]) for r in records}
         pictures = Pictures(self.tree, writer.images, self.config.placing, limits)
 
         def write(row: Row) -> Mapping[str, Any] | RejectError:

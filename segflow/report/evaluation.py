@@ -128,7 +128,7 @@ def _stored(rows: Sequence[Mapping[str, Any]], dataset: Path) -> list[_Source | 
 def _raw(row: Mapping[str, Any], label_map: LabelMap, config: Mapping[str, Any]) -> _Source | str:
     """The pair as the run read it, or why it cannot be read again."""
     try:
-        limits = DecodeLimits(**config.get("limits", {}))
+        limits = DecodeLimits.recorded(config)
         pair = read_pair(row, label_map, limits, ReadingConfig(**config.get("reading", {})))
     except RejectError as error:
         what, colon, why = str(error).partition(": ")  # read_pair says which file it means

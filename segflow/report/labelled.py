@@ -18,12 +18,15 @@ COLUMNS = "image_uri VARCHAR, image_part VARCHAR, mask BLOB, mask_format VARCHAR
 """The columns of `images` that are needed."""
 
 
-def pictures_of(row: Mapping[str, Any], label_map: LabelMap) -> tuple[list[Picture], str]:
+def pictures_of(
+    row: Mapping[str, Any], label_map: LabelMap, limits: DecodeLimits
+) -> tuple[list[Picture], str]:
     """Photo and labels of an image, and its uncertainty where the row has it.
 
     Args:
         row: Of `images`; a mask that is None was not stored.
         label_map: Names and colours.
+        limits: Of the run: what it had to read by rows is not held whole for a small picture.
 
     Returns:
         The pictures, and what is wrong with the photo: then the labels stand alone.
@@ -34,7 +37,7 @@ def pictures_of(row: Mapping[str, Any], label_map: LabelMap) -> tuple[list[Pictu
         ids = mask_formats.decode_to_show(row["mask"], row["mask_format"])
     alt = f"labels of {uri}"
     try:
-        rgb = _read(row)
+        rgb = _read(row, limits)
     except RejectError as error:
         shown = [] if ids is None else [pictures.mask(ids, label_map, alt, "labels")]
         return shown, f"the {error}; its labels still hold"
@@ -47,8 +50,7 @@ def pictures_of(row: Mapping[str, Any], label_map: LabelMap) -> tuple[list[Pictu
     return shown, ""
 
 
-def _read(row: Mapping[str, Any]) -> NDArray[np.uint8]:
+def _read(row: Mapping[str, Any], limits: DecodeLimits) -> NDArray[np.uint8]:
     """The image of a row, whether it is a file or lies in a pack."""
-    limits = DecodeLimits()
     data = read_source(row["image_uri"], (None, None), limits, part=row["image_part"])
     return about("image", lambda: contained.decode_rgb(data, limits))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from segflow import outputs
+from segflow.data.config import DecodeLimits
 from segflow.label_map import LabelMap
 from segflow.report import label_classes, labelled, review, sections, tables
 from segflow.report.labelled import pictures_of
@@ -77,7 +78,7 @@ def page(folder: Path) -> str:
             distribution=sections.histogram(
                 opened, "current_images", "mean_confidence", _BINS, "mean confidence"
             ),
-            examples=_examples(opened, label_map),
+            examples=_examples(opened, label_map, ours),
             review=review.top(folder, runs[::-1]),
             legend=sections.swatches(label_map),
             rejects=sections.rejects(opened, _rejects_by_code(ours)),
@@ -100,7 +101,9 @@ def _rejects_by_code(runs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return counts
 
 
-def _examples(opened: Tables, label_map: LabelMap) -> list[tuple[str, list[Card]]]:
+def _examples(
+    opened: Tables, label_map: LabelMap, runs: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, list[Card]]]:
     """The least and the most certain images, and others chosen by hash; none comes twice."""
     orders = (
         ("least certain", "mean_confidence, image_uri", _EXTREME),
@@ -118,19 +121,25 @@ def _examples(opened: Tables, label_map: LabelMap) -> list[tuple[str, list[Card]
         )
         groups.append((name, [row["image_uri"] for row in rows]))
         taken += groups[-1][1]
-    cards = _cards(opened, taken, label_map)
+    cards = _cards(opened, taken, label_map, runs)
     return [(name, [cards[uri] for uri in uris]) for name, uris in groups if uris]
 
 
-def _cards(opened: Tables, uris: Sequence[str], label_map: LabelMap) -> dict[str, Card]:
+def _cards(
+    opened: Tables, uris: Sequence[str], label_map: LabelMap, runs: Sequence[Mapping[str, Any]]
+) -> dict[str, Card]:
+    limits = {run["run"]: DecodeLimits.recorded(run["config"]) for run in runs}
     shares = _largest_classes(opened, uris)
     rows = opened.rows(
-        "SELECT image_uri, image_part, mask, mask_format, mean_confidence FROM current_images "
+        "SELECT image_uri, image_part, mask, mask_format, mean_confidence, run FROM current_images "
         "WHERE list_contains($uris, image_uri)",
         uris=list(uris),
     )
     return {
-        row["image_uri"]: _card(row, shares.get(row["image_uri"], ""), label_map) for row in rows
+        row["image_uri"]: _card(
+            row, shares.get(row["image_uri"], ""), label_map, limits[row["run"]]
+        )
+        for row in rows
     }
 
 
@@ -151,8 +160,8 @@ def _largest_classes(opened: Tables, uris: Sequence[str]) -> dict[str, str]:
     return {uri: ", ".join(texts) for uri, texts in shares.items()}
 
 
-def _card(row: Mapping[str, Any], shares: str, label_map: LabelMap) -> Card:
+def _card(row: Mapping[str, Any], shares: str, label_map: LabelMap, limits: DecodeLimits) -> Card:
     notes = [f"confidence {score(row['mean_confidence'])}", shares]
     if row["mask"] is None:
         notes.append("no mask was stored")
-    return Card(row["image_uri"], notes, *pictures_of(row, label_map))
+    return Card(row["image_uri"], notes, *pictures_of(row, label_map, limits))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segflow import outputs, storage
+from segflow.data.config import DecodeLimits
 from segflow.errors import UsageError
 from segflow.label_map import LabelMap
 from segflow.report import labelled, sections, tables
@@ -122,7 +123,7 @@ def _cards(
     folder: Path, record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 ) -> list[Card]:
     """A card for each row, part file after part file: a few masks are in memory at once."""
-    label_map = _label_map(record)
+    label_map, limits = _label_map(record), DecodeLimits.recorded(record["config"])
     by_uri = {row["image_uri"]: row for row in rows}
     wanted = {row["part"] for row in rows}
     cards: dict[str, Card] = {}
@@ -131,11 +132,13 @@ def _cards(
             with tables.opened(folder, [file], _COLUMNS) as opened:
                 for stored in opened.rows(_STORED, uris=list(by_uri)):
                     uri = stored["image_uri"]
-                    cards[uri] = _card(by_uri[uri], stored, label_map)
+                    cards[uri] = _card(by_uri[uri], stored, label_map, limits)
     return [cards[uri] for uri in by_uri if uri in cards]
 
 
-def _card(row: Mapping[str, Any], stored: Mapping[str, Any], label_map: LabelMap) -> Card:
+def _card(
+    row: Mapping[str, Any], stored: Mapping[str, Any], label_map: LabelMap, limits: DecodeLimits
+) -> Card:
     figures = f"entropy {score(row['mean_entropy'])}, confidence {score(row['mean_confidence'])}"
     notes = [f"{row['rank']}: {figures}", row["reason"]]
-    return Card(row["image_uri"], notes, *pictures_of(stored, label_map))
+    return Card(row["image_uri"], notes, *pictures_of(stored, label_map, limits))

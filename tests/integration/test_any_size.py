@@ -91,6 +91,7 @@ def test_memory_does_not_grow_with_the_pictures_height(tmp_path, capfd):
     for command in ("verify", "report"):
         ran = run_here(capfd, command, tmp_path / "large/labels")
         assert ran.code == 0, ran.errors
+    assert "over the cap of 80000" in (tmp_path / "large/labels/report.html").read_text()
 
 
 def test_windows_may_slide_over_every_picture_at_its_own_scale(tmp_path, capfd):
