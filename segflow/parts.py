@@ -1,4 +1,4 @@
-"""Part files of tables: how SQL names them, and their rows by place."""
+"""Part files of tables: DuckDB on them, how SQL names them, and their rows by place."""
 
 import bisect
 import glob
@@ -6,12 +6,29 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segflow.errors import JobError
 
 _ROWS_AT_ONCE = 64
+
+
+def connect(memory: str, spill: Path, **settings: str | int) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection, in memory, that works out of core.
+
+    Args:
+        memory: What it may take, such as `512MB`; beyond that it spills to disk.
+        spill: The folder for that.
+        settings: More of DuckDB's.
+    """
+    connection = duckdb.connect(
+        config={"memory_limit": memory, "temp_directory": str(spill), **settings}
+    )
+    # It would be drawn on stdout, which is the command's own, while a query takes some seconds.
+    connection.execute("SET enable_progress_bar_print = false")
+    return connection
 
 
 def literal(text: str) -> str:

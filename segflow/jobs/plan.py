@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segflow import parts
 from segflow.jobs.run import SHARDS_PER_PART, plan_part
 
 # Rows in memory at once, on their way into and out of DuckDB: more buys no speed, and what a
@@ -112,6 +113,4 @@ def write_listing(path: Path, rows: Iterator[Mapping[str, Any]], schema: pa.Sche
 
 def connect(spill: Path) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection that sorts and joins out of core, spilling to `spill`."""
-    return duckdb.connect(
-        config={"memory_limit": _SORT_MEMORY, "temp_directory": str(spill), "threads": 2}
-    )
+    return parts.connect(_SORT_MEMORY, spill, threads=2)

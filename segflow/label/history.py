@@ -12,7 +12,7 @@ from segflow import hashing, storage
 from segflow.data.decode import PERMANENT_ERRORS
 from segflow.errors import RejectCode
 from segflow.jobs.cores import available_cores
-from segflow.jobs.plan import ROWS_AT_ONCE, write_listing
+from segflow.jobs.plan import ROWS_AT_ONCE, connect, write_listing
 from segflow.jobs.run import RUNS_FOLDER
 from segflow.parts import escaped
 
@@ -103,7 +103,7 @@ def labelled_between(output: Path, record: Mapping[str, Any], above: int, most: 
     images = _parts(output, record, "images")
     if not images:
         return None
-    with duckdb.connect() as connection:
+    with storage.scratch_folder() as spill, connect(spill) as connection:
         found = connection.execute(
             "SELECT image_uri FROM read_parquet($images) WHERE height::BIGINT * width > $above "
             "AND height::BIGINT * width <= $most ORDER BY image_uri LIMIT 1",

@@ -91,7 +91,11 @@ def least_certain(output: Path, record: Mapping[str, Any], count: int) -> list[d
         count: At most so many.
     """
     parts = {
-        table: [output / f["path"] for f in record["files"] if f["path"].startswith(f"{table}/")]
+        table: [
+            output.absolute() / f["path"]
+            for f in record["files"]
+            if f["path"].startswith(f"{table}/")
+        ]
         for table in ("images", "areas")
     }
     if not parts["images"] or not count:

@@ -53,12 +53,10 @@ def opened(
     listed: dict[str, list[Path]] = {}
     for file in files:
         listed.setdefault(file["path"].split("/")[0], []).append(folder / file["path"])
-    with storage.scratch_folder() as spill:
-        config = {"memory_limit": _MEMORY, "temp_directory": str(spill)}
-        with duckdb.connect(config=config) as connection:
-            for table, names in columns.items():
-                connection.execute(_definition(table, listed.get(table, []), names))
-            yield Tables(connection)
+    with storage.scratch_folder() as spill, parts.connect(_MEMORY, spill) as connection:
+        for table, names in columns.items():
+            connection.execute(_definition(table, listed.get(table, []), names))
+        yield Tables(connection)
 
 
 def _definition(table: str, files: list[Path], columns: str) -> str:

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from segflow import storage
-from segflow.parts import escaped
+from segflow.parts import connect, escaped
 from segflow.scores.calibration import BINS, Reliability
 from segflow.scores.tally import Tally
 
@@ -83,9 +82,7 @@ def _largest_groups(parts: Sequence[Path]) -> tuple[list[str], int]:
         'SELECT "group", count(*) OVER () FROM read_parquet($parts, hive_partitioning = false) '
         'WHERE "group" IS NOT NULL GROUP BY "group" ORDER BY count(*) DESC, "group" LIMIT $most'
     )
-    with storage.scratch_folder() as spill:
-        config = {"memory_limit": _MEMORY, "temp_directory": str(spill)}
-        with duckdb.connect(config=config) as connection:
-            files = [escaped(part) for part in parts]
-            rows = connection.execute(query, {"parts": files, "most": _GROUPS}).fetchall()
+    with storage.scratch_folder() as spill, connect(_MEMORY, spill) as connection:
+        files = [escaped(part) for part in parts]
+        rows = connection.execute(query, {"parts": files, "most": _GROUPS}).fetchall()
     return [group for group, _ in rows], rows[0][1] if rows else 0

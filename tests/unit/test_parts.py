@@ -49,3 +49,13 @@ def test_a_scan_reads_its_files_and_no_column_out_of_folders(part):
         rows = found.fetchall()
     assert len(rows) == 600
     assert {row[2] for row in rows} == {str(part)}
+
+
+def test_a_slow_query_leaves_stdout_alone(tmp_path, capfd):
+    with parts.connect("512MB", tmp_path) as connection:
+        connection.execute("SET progress_bar_time = 0")
+        connection.execute(
+            "SELECT sum(a.range * b.range) FROM range(30000) AS a, range(3000) AS b"
+        ).fetchall()
+
+    assert capfd.readouterr().out == ""

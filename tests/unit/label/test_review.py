@@ -146,6 +146,14 @@ def _list(labels: Labels, record: Row) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_a_relative_output_gives_the_same_list(tmp_path, monkeypatch):
+    record = _written(tmp_path / "labels", *_drawn(10, 0))
+    expected = least_certain(tmp_path / "labels", record, 5)
+    monkeypatch.chdir(tmp_path)
+
+    assert least_certain(Path("labels"), record, 5) == expected != []
+
+
 def test_each_run_leaves_the_list_of_its_own_images(labels):
     for number, green in enumerate((30, 240, 0, 120)):
         draw(labels.images / f"größe, {number}.png", green=green)
